@@ -1,0 +1,2 @@
+//! machines
+fn main() {}
