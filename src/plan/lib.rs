@@ -1,1 +1,8 @@
-//! plan
+//! What a cluster should be, what is there, and the actions between the two. Pure: no clock, files, network or randomness.
+
+pub mod action;
+pub mod model;
+pub mod step;
+
+pub use action::{Action, Plan};
+pub use step::{Role, Step};
