@@ -1,0 +1,19 @@
+//! cluster.yaml: its types, defaults, rules and the words in which a mistake is explained.
+//!
+//! Owns everything that can be said about the file without asking anyone: text goes in, a
+//! [`Config`] or a list of mistakes comes out. Reads no file, environment or clock. What only AWS
+//! knows (is the type offered, does the image exist) is the preflight's.
+
+mod limits;
+mod or_auto;
+mod schema;
+mod slots;
+mod types;
+
+pub use or_auto::OrAuto;
+pub use schema::json_schema;
+pub use slots::{MASTER_GROUP, Role, Slot, ZonePlan, ZonesError};
+pub use types::{
+    Access, Architecture, Config, Image, ImageSource, Masters, Network, Taint, TaintEffect, Via,
+    Volume, WorkerGroup,
+};
