@@ -3,8 +3,13 @@
 //! The only room that uses the AWS SDK. It never retries a call that changes
 //! something: whether to look first and call again is the executor's to decide.
 
+mod advice;
 mod error;
-mod seam;
 
+mod seam;
+mod table;
+
+pub use advice::{Advice, Verdict, advice};
 pub use error::CloudError;
-pub use seam::{Architecture, Caller, Cloud, Image, ImageQuery, InstanceType, Outcome, Zone};
+pub use seam::{Architecture, Caller, Cloud, Image, ImageQuery, InstanceType, Outcome, Permission, Zone};
+pub use table::{ADVICE, UNKNOWN};

@@ -25,9 +25,11 @@ pub trait Cloud: Send + Sync {
     /// `Conflict` (`CloudError::outcome_unknown`): list before calling again.
     async fn apply(&self, call: &Call<String>) -> Result<Outcome, CloudError>;
 
-    /// Asks AWS whether it would allow the call (DryRun). `Ok(false)`: AWS
-    /// offers no dry run for it, or it could not be asked.
-    async fn allowed(&self, call: &Call<String>) -> Result<bool, CloudError>;
+    /// Asks AWS whether it would allow the call (DryRun); changes nothing.
+    ///
+    /// # Errors
+    /// What keeps every question from being asked (no credentials, no connection).
+    async fn permission(&self, call: &Call<String>) -> Result<Permission, CloudError>;
 
     /// The newest available image that fits.
     async fn image(&self, query: &ImageQuery) -> Result<Option<Image>, CloudError>;
@@ -50,6 +52,19 @@ pub struct Caller {
     pub account: String,
     /// ARN of the user or role.
     pub arn: String,
+}
+
+/// AWS's answer to a dry run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Permission {
+    /// The call would be allowed.
+    Allowed,
+    /// It would not: AWS's words.
+    Denied(String),
+    /// It could not be found out, and why: AWS looked at something else first
+    /// (a resource that does not exist yet), or has no dry run for it.
+    Unchecked(String),
 }
 
 /// What a changing call gave back.
