@@ -1,6 +1,7 @@
 //! A plan: the actions `up` runs, what each waits for, and how they read.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
 
@@ -136,5 +137,15 @@ impl Plan {
 
     fn positions<'a>(&'a self, f: impl Fn(&Action) -> bool + 'a) -> impl Iterator<Item = usize> + 'a {
         self.actions.iter().enumerate().filter(move |(_, action)| f(action)).map(|(index, _)| index)
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cloud { request, reason: None } => write!(f, "{request}"),
+            Self::Cloud { request, reason: Some(reason) } => write!(f, "{request} ({reason})"),
+            Self::Bootstrap { slot, step, .. } => write!(f, "{slot}: {step} ({})", step.purpose()),
+        }
     }
 }

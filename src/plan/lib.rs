@@ -3,6 +3,7 @@
 pub mod action;
 pub mod config;
 pub mod model;
+pub mod planner;
 pub mod step;
 
 pub use action::{Action, Plan};

@@ -12,8 +12,8 @@ mod types;
 
 pub use or_auto::OrAuto;
 pub use schema::json_schema;
-pub use slots::{MASTER_GROUP, Role, Slot, ZonePlan, ZonesError};
+pub use slots::{MASTER_GROUP, Slot, ZonePlan, ZonesError};
 pub use types::{
-    Access, Architecture, Config, Image, ImageSource, Masters, Network, Taint, TaintEffect, Via,
-    Volume, WorkerGroup,
+    Access, Architecture, Config, Image, ImageSource, Masters, Network, Taint, TaintEffect, Via, Volume,
+    WorkerGroup,
 };

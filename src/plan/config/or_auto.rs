@@ -47,9 +47,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrAuto<T> {
         match Either::deserialize(deserializer)? {
             Either::Value(value) => Ok(Self::Given(value)),
             Either::Word(word) if word == "auto" => Ok(Self::Auto),
-            Either::Word(word) => Err(D::Error::custom(format!(
-                "{word:?} is neither `auto` nor a list"
-            ))),
+            Either::Word(word) => Err(D::Error::custom(format!("{word:?} is neither `auto` nor a list"))),
         }
     }
 }

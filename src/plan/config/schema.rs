@@ -12,10 +12,7 @@ use super::{Architecture, Config, Image, ImageSource, limits};
 /// The JSON Schema (draft 2020-12) of cluster.yaml.
 pub fn json_schema() -> Value {
     let mut schema = schemars::schema_for!(Config);
-    schema.insert(
-        "title".to_owned(),
-        Value::from("cluster.yaml, format version 1"),
-    );
+    schema.insert("title".to_owned(), Value::from("cluster.yaml, format version 1"));
     schema.to_value()
 }
 
@@ -50,13 +47,7 @@ impl Default for ImageInFile {
             ImageSource::Id { id } => (Some(id), None, None),
             ImageSource::Newest { owner, name } => (None, Some(owner), Some(name)),
         };
-        Self {
-            id,
-            owner,
-            name,
-            architecture: image.architecture,
-            user: image.user,
-        }
+        Self { id, owner, name, architecture: image.architecture, user: image.user }
     }
 }
 

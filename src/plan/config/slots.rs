@@ -10,6 +10,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use super::{Config, Network, OrAuto, limits};
+use crate::step::Role;
 
 /// The group name of masters: no worker group may take it.
 pub const MASTER_GROUP: &str = "master";
@@ -25,16 +26,6 @@ pub struct Slot {
     pub group: String,
     /// Counts from 0 within the group.
     pub index: u32,
-}
-
-/// What a machine does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Control plane.
-    Master,
-    /// Pods.
-    Worker,
 }
 
 /// The region offers fewer zones than the file names, or none at all.
@@ -68,34 +59,20 @@ impl fmt::Display for Slot {
     }
 }
 
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Master => "master",
-            Self::Worker => "worker",
-        })
-    }
-}
-
 impl Slot {
     fn new(role: Role, group: &str, index: u32) -> Self {
-        Self {
-            name: format!("{group}-{index}"),
-            role,
-            group: group.to_owned(),
-            index,
-        }
+        Self { name: format!("{group}-{index}"), role, group: group.to_owned(), index }
     }
 }
 
 impl Config {
     /// Every slot: masters first, then the groups in the file's order.
     pub fn slots(&self) -> Vec<Slot> {
-        let masters =
-            (0..self.masters.count).map(|index| Slot::new(Role::Master, MASTER_GROUP, index));
-        let workers = self.workers.iter().flat_map(|group| {
-            (0..group.count).map(|index| Slot::new(Role::Worker, &group.name, index))
-        });
+        let masters = (0..self.masters.count).map(|index| Slot::new(Role::Master, MASTER_GROUP, index));
+        let workers = self
+            .workers
+            .iter()
+            .flat_map(|group| (0..group.count).map(|index| Slot::new(Role::Worker, &group.name, index)));
         masters.chain(workers).collect()
     }
 
@@ -149,10 +126,7 @@ impl Config {
         }
         match subnets.iter().find(|zone| !offered.contains(zone)) {
             None => Ok(ZonePlan { subnets, spread }),
-            Some(zone) => Err(ZonesError::NotOffered {
-                zone: zone.clone(),
-                offered: offered.to_vec(),
-            }),
+            Some(zone) => Err(ZonesError::NotOffered { zone: zone.clone(), offered: offered.to_vec() }),
         }
     }
 
@@ -172,10 +146,7 @@ impl Config {
     /// The zones that masters and groups name, in the file's order, with repetitions.
     pub(super) fn zones_of_groups(&self) -> impl Iterator<Item = &String> {
         let groups = self.workers.iter().map(|group| &group.zones);
-        std::iter::once(&self.masters.zones)
-            .chain(groups)
-            .filter_map(OrAuto::given)
-            .flatten()
+        std::iter::once(&self.masters.zones).chain(groups).filter_map(OrAuto::given).flatten()
     }
 }
 
@@ -205,10 +176,7 @@ impl Network {
 
     /// How many machines one zone's subnet has addresses for: EC2 keeps five of each subnet.
     pub fn machines_per_zone(&self) -> u32 {
-        self.subnet(0).map_or(0, |subnet| {
-            2_u32
-                .saturating_pow(u32::from(32 - subnet.prefix_len()))
-                .saturating_sub(5)
-        })
+        self.subnet(0)
+            .map_or(0, |subnet| 2_u32.saturating_pow(u32::from(32 - subnet.prefix_len())).saturating_sub(5))
     }
 }

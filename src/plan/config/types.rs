@@ -85,9 +85,7 @@ pub struct Access {
 }
 
 /// Which of a machine's addresses are dialled.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub enum Via {
@@ -150,9 +148,7 @@ pub enum ImageSource {
 }
 
 /// What a machine's code is for, in EC2's words.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub enum Architecture {
     /// Intel and AMD.
@@ -228,9 +224,7 @@ pub struct Taint {
 }
 
 /// What happens to Pods that do not tolerate a taint: Kubernetes' TaintEffect.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub enum TaintEffect {
     /// They are not scheduled here.
@@ -281,11 +275,7 @@ impl Config {
 
     /// Every instance type in use, once, in alphabetical order.
     pub fn instance_types(&self) -> Vec<&str> {
-        let mut types: Vec<&str> = self
-            .workers
-            .iter()
-            .map(|group| group.instance_type.as_str())
-            .collect();
+        let mut types: Vec<&str> = self.workers.iter().map(|group| group.instance_type.as_str()).collect();
         types.push(&self.masters.instance_type);
         types.sort_unstable();
         types.dedup();

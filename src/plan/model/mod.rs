@@ -1,6 +1,7 @@
 //! The nouns and verbs of provisioning: what exists in the account, and the calls that change it.
 
 pub mod call;
+mod display;
 pub mod inventory;
 pub mod rule;
 pub mod tags;
