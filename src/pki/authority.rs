@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
 };
 
 use crate::{CertificateInfo, PkiError, Secret, inspect};
@@ -76,19 +76,13 @@ pub struct Leaf {
 impl Authority {
     /// Makes a new authority called `name`, valid for ten years from `now`.
     pub fn create(name: &str, now: Timestamp) -> Result<Self, PkiError> {
-        let failed = |source| PkiError::Sign {
-            subject: name.to_owned(),
-            source,
-        };
+        let failed = |source| PkiError::Sign { subject: name.to_owned(), source };
         let key = generate().map_err(failed)?;
         let mut params = CertificateParams::default();
         params.distinguished_name = subject(name, None);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![
-            KeyUsagePurpose::KeyCertSign,
-            KeyUsagePurpose::CrlSign,
-            KeyUsagePurpose::DigitalSignature,
-        ];
+        params.key_usages =
+            vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
         set_validity(&mut params, now, AUTHORITY_LIFE, None);
         let cert_pem = params.self_signed(&key).map_err(failed)?.pem();
         Self::assemble(cert_pem, key)
@@ -103,35 +97,21 @@ impl Authority {
     fn assemble(cert_pem: String, key: KeyPair) -> Result<Self, PkiError> {
         let info = inspect(&cert_pem)?;
         if !info.ca {
-            return Err(PkiError::NotAuthority {
-                subject: info.subject,
-            });
+            return Err(PkiError::NotAuthority { subject: info.subject });
         }
         if !owns(&cert_pem, &key) {
-            return Err(PkiError::KeyMismatch {
-                subject: info.subject,
-            });
+            return Err(PkiError::KeyMismatch { subject: info.subject });
         }
         let key_pem = Secret::new(key.serialize_pem());
-        let issuer = Issuer::from_ca_cert_pem(&cert_pem, key).map_err(|source| PkiError::Sign {
-            subject: info.subject.clone(),
-            source,
-        })?;
-        Ok(Self {
-            cert_pem,
-            key_pem,
-            info,
-            issuer,
-        })
+        let issuer = Issuer::from_ca_cert_pem(&cert_pem, key)
+            .map_err(|source| PkiError::Sign { subject: info.subject.clone(), source })?;
+        Ok(Self { cert_pem, key_pem, info, issuer })
     }
 
     /// Signs a leaf with a new key. Fails where the authority itself is out of its time.
     pub fn issue(&self, request: &LeafRequest, now: Timestamp) -> Result<Leaf, PkiError> {
         self.in_time(now)?;
-        let failed = |source| PkiError::Sign {
-            subject: request.common_name.clone(),
-            source,
-        };
+        let failed = |source| PkiError::Sign { subject: request.common_name.clone(), source };
         let key = generate().map_err(failed)?;
         let mut params = CertificateParams::default();
         params.distinguished_name = subject(&request.common_name, request.organization.as_deref());
@@ -142,10 +122,7 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         set_validity(&mut params, now, request.valid_for, Some(&self.info));
         let cert = params.signed_by(&key, &self.issuer).map_err(failed)?;
-        Ok(Leaf {
-            cert_pem: cert.pem(),
-            key_pem: Secret::new(key.serialize_pem()),
-        })
+        Ok(Leaf { cert_pem: cert.pem(), key_pem: Secret::new(key.serialize_pem()) })
     }
 
     /// The authority's own certificate, which verifiers trust.
@@ -178,9 +155,7 @@ impl Authority {
 
 impl fmt::Debug for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authority")
-            .field("info", &self.info)
-            .finish_non_exhaustive()
+        f.debug_struct("Authority").field("info", &self.info).finish_non_exhaustive()
     }
 }
 
@@ -220,10 +195,7 @@ fn alternative_names(request: &LeafRequest) -> Result<Vec<SanType>, PkiError> {
         if !is_dns_name(&name) {
             return Err(PkiError::Name { name });
         }
-        let text = name
-            .as_str()
-            .try_into()
-            .map_err(|_| PkiError::Name { name: name.clone() })?;
+        let text = name.as_str().try_into().map_err(|_| PkiError::Name { name: name.clone() })?;
         all.push(SanType::DnsName(text));
     }
     all.extend(addresses.into_iter().map(SanType::IpAddress));
@@ -237,9 +209,7 @@ fn is_dns_name(name: &str) -> bool {
             (1..=63).contains(&label.len())
                 && !label.starts_with('-')
                 && !label.ends_with('-')
-                && label
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         })
 }
 
@@ -266,6 +236,5 @@ fn owns(cert_pem: &str, key: &KeyPair) -> bool {
     let Ok((_, pem)) = x509_parser::pem::parse_x509_pem(cert_pem.as_bytes()) else {
         return false;
     };
-    pem.parse_x509()
-        .is_ok_and(|cert| cert.public_key().raw == key.subject_public_key_info())
+    pem.parse_x509().is_ok_and(|cert| cert.public_key().raw == key.subject_public_key_info())
 }

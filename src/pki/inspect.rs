@@ -38,10 +38,7 @@ pub struct CertificateInfo {
 
 /// Reads the first certificate of a PEM text.
 pub fn inspect(cert_pem: &str) -> Result<CertificateInfo, PkiError> {
-    let unreadable = |detail: String| PkiError::Certificate {
-        what: "the text".to_owned(),
-        detail,
-    };
+    let unreadable = |detail: String| PkiError::Certificate { what: "the text".to_owned(), detail };
     let (_, pem) = x509_parser::pem::parse_x509_pem(cert_pem.as_bytes())
         .map_err(|error| unreadable(error.to_string()))?;
     if pem.label != "CERTIFICATE" {

@@ -45,9 +45,7 @@ pub enum PkiError {
         subject: String,
     },
     /// The authority's own time is over (or has not begun): nothing it signs is valid.
-    #[error(
-        "the authority {subject} is valid from {not_before} to {not_after}, which {now} is not"
-    )]
+    #[error("the authority {subject} is valid from {not_before} to {not_after}, which {now} is not")]
     OutOfTime {
         /// The authority's subject.
         subject: String,

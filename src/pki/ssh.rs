@@ -21,10 +21,7 @@ pub struct SshKey {
 
 /// Makes a new ed25519 key pair that carries `comment`.
 pub fn ssh_keypair(comment: &str) -> Result<SshKey, PkiError> {
-    let failed = |source| PkiError::Ssh {
-        comment: comment.to_owned(),
-        source,
-    };
+    let failed = |source| PkiError::Ssh { comment: comment.to_owned(), source };
     let mut key = PrivateKey::random(&mut OsRng, Algorithm::Ed25519).map_err(failed)?;
     key.set_comment(comment);
     let private = key.to_openssh(LineEnding::LF).map_err(failed)?;

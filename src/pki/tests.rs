@@ -30,11 +30,7 @@ fn request(usage: Usage) -> LeafRequest {
     LeafRequest {
         common_name: "master-0".to_owned(),
         organization: Some("cluster:nodes".to_owned()),
-        dns_names: vec![
-            "b.example".to_owned(),
-            "a.example".to_owned(),
-            "b.example".to_owned(),
-        ],
+        dns_names: vec!["b.example".to_owned(), "a.example".to_owned(), "b.example".to_owned()],
         ip_addresses: vec!["10.0.0.9".parse().unwrap(), "10.0.0.4".parse().unwrap()],
         usage,
         valid_for: LEAF_LIFE,
@@ -122,9 +118,7 @@ fn a_leaf_is_valid_a_little_early_and_not_after_its_year() {
     assert!(
         matches!(
             refused,
-            Error::InvalidCertificate(
-                CertificateError::Expired | CertificateError::ExpiredContext { .. }
-            )
+            Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. })
         ),
         "{refused}"
     );
@@ -135,13 +129,7 @@ fn a_certificate_is_due_in_the_last_third_of_its_life() {
     let ca = Authority::create("api", now()).unwrap();
     let leaf = ca.issue(&request(Usage::Client), now()).unwrap();
     let info = inspect(&leaf.cert_pem).unwrap();
-    for (days, due) in [
-        (0, false),
-        (242, false),
-        (244, true),
-        (365, true),
-        (4000, true),
-    ] {
+    for (days, due) in [(0, false), (242, false), (244, true), (365, true), (4000, true)] {
         assert_eq!(needs_renewal(&info, after(days)), due, "after {days} days");
     }
     assert!(!needs_renewal(ca.info(), after(365 * 6)));
@@ -223,14 +211,7 @@ fn files_that_do_not_belong_together_are_refused_by_name() {
 #[test]
 fn a_name_that_no_verifier_would_match_is_refused() {
     let ca = Authority::create("api", now()).unwrap();
-    for bad in [
-        "",
-        "a b",
-        "ä.example",
-        "-a.example",
-        "a..example",
-        "a_b.example",
-    ] {
+    for bad in ["", "a b", "ä.example", "-a.example", "a..example", "a_b.example"] {
         let mut request = request(Usage::Server);
         request.dns_names = vec![bad.to_owned()];
         let refused = ca.issue(&request, now()).unwrap_err();
@@ -246,11 +227,7 @@ fn secrets_are_not_printed() {
     let ca = Authority::create("api", now()).unwrap();
     let leaf = ca.issue(&request(Usage::Client), now()).unwrap();
     let ssh = ssh_keypair("demo").unwrap();
-    for text in [
-        format!("{ca:?}"),
-        format!("{leaf:?} {}", leaf.key_pem),
-        format!("{ssh:?}"),
-    ] {
+    for text in [format!("{ca:?}"), format!("{leaf:?} {}", leaf.key_pem), format!("{ssh:?}")] {
         assert!(!text.contains("PRIVATE"), "{text}");
     }
 }
@@ -264,8 +241,5 @@ fn an_ssh_key_reads_back_as_the_pair_it_is() {
     assert_eq!(public.comment(), "demo@laptop");
     assert!(made.public.starts_with("ssh-ed25519 AAAA"));
     assert!(!made.public.ends_with('\n'));
-    assert_eq!(
-        made.fingerprint,
-        public.fingerprint(ssh_key::HashAlg::Sha256).to_string()
-    );
+    assert_eq!(made.fingerprint, public.fingerprint(ssh_key::HashAlg::Sha256).to_string());
 }
