@@ -4,16 +4,26 @@
 //! [`Config`] or a list of mistakes comes out. Reads no file, environment or clock. What only AWS
 //! knows (is the type offered, does the image exist) is the preflight's.
 
+mod decode;
+mod diagnostic;
 mod limits;
 mod or_auto;
+mod rules;
 mod schema;
 mod slots;
+mod tree;
 mod types;
 
+pub use decode::parse;
+pub use diagnostic::{Diagnostic, Diagnostics, Mistake};
 pub use or_auto::OrAuto;
+pub use rules::name::name_from_folder;
 pub use schema::json_schema;
 pub use slots::{MASTER_GROUP, Slot, ZonePlan, ZonesError};
 pub use types::{
     Access, Architecture, Config, Image, ImageSource, Masters, Network, Taint, TaintEffect, Via, Volume,
     WorkerGroup,
 };
+
+#[cfg(test)]
+mod tests;

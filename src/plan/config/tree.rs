@@ -116,15 +116,15 @@ fn syntax(error: &Error, text: &str) -> SyntaxMistake {
             format!("{} is written twice", quoted(key.as_deref().unwrap_or("this key"))),
             "keep one of the two",
         ),
-        Error::MultipleDocuments { .. } => Mistake::new(
-            "a second document begins here",
-            "write one cluster per file, without `---` between",
-        ),
+        Error::MultipleDocuments { .. } => {
+            Mistake::new("a second document begins here", "write one cluster per file, without `---` between")
+        }
         Error::MergeKeyNotAllowed { .. } => Mistake::new(
             "merge keys (`<<`) are not read",
             "write the fields out, or give the whole value an anchor",
         ),
-        Error::Budget { .. } | Error::AliasReplayLimitExceeded { .. }
+        Error::Budget { .. }
+        | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. } => Mistake::new(
             "the document is too large or too deep once its aliases are expanded",
             "write the repeated parts out, or fewer of them",
@@ -133,10 +133,9 @@ fn syntax(error: &Error, text: &str) -> SyntaxMistake {
             "the alias names no anchor",
             "define it above with `&NAME`, or put the text in quotes",
         ),
-        _ if tab_indented(text, place.line) => Mistake::new(
-            "the line is indented with a tab",
-            "indent with spaces",
-        ),
+        _ if tab_indented(text, place.line) => {
+            Mistake::new("the line is indented with a tab", "indent with spaces")
+        }
         other => Mistake::new(
             format!("this is not YAML: {}", plain(other)),
             "mend the line shown, or the one before it",
@@ -157,9 +156,7 @@ fn plain(error: &Error) -> String {
 
 fn tab_indented(text: &str, line: usize) -> bool {
     let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-    line.chars()
-        .take_while(|c| c.is_whitespace())
-        .any(|c| c == '\t')
+    line.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t')
 }
 
 pub(super) fn quoted(text: &str) -> String {
@@ -167,10 +164,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 fn node(spanned: Spanned<Value>) -> Node {
-    Node {
-        place: place_of(spanned.defined),
-        value: spanned.value,
-    }
+    Node { place: place_of(spanned.defined), value: spanned.value }
 }
 
 fn place_of(location: Location) -> Place {
@@ -218,9 +212,7 @@ impl<'de> Visitor<'de> for TreeVisitor {
     }
 
     fn visit_u128<E: serde::de::Error>(self, value: u128) -> Result<Value, E> {
-        i128::try_from(value)
-            .map(Value::Integer)
-            .map_err(|_| E::custom("the number is too large"))
+        i128::try_from(value).map(Value::Integer).map_err(|_| E::custom("the number is too large"))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
@@ -244,10 +236,7 @@ impl<'de> Visitor<'de> for TreeVisitor {
         while let Some(key) = entries.next_key::<Spanned<Value>>()? {
             let key = node(key);
             let Value::Text(name) = key.value else {
-                return Err(A::Error::custom(format!(
-                    "a key is {}, not a name",
-                    key.value.kind()
-                )));
+                return Err(A::Error::custom(format!("a key is {}, not a name", key.value.kind())));
             };
             let key = Key { name, place: key.place };
             mapping.push((key, node(entries.next_value::<Spanned<Value>>()?)));
