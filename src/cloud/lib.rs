@@ -6,7 +6,10 @@
 mod advice;
 mod error;
 
+pub mod fake;
 mod seam;
+#[cfg(test)]
+mod suite;
 mod table;
 
 pub use advice::{Advice, Verdict, advice};
