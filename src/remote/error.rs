@@ -44,13 +44,12 @@ pub enum RemoteError {
         /// How long.
         after: Duration,
     },
-    /// The machine answers, but lets nobody in until it has booted (pam_nologin).
-    #[error("{at} is still booting: {said}")]
+    /// The machine answers, but hangs up on whoever logs in, as it does until it has
+    /// booted (pam_nologin).
+    #[error("{at} hangs up at the login, as a machine does until it has booted")]
     Booting {
         /// Slot and address.
         at: String,
-        /// The machine's own words.
-        said: String,
     },
     /// The machine does not accept our key (or not yet: first-boot tools write it late).
     #[error("{at} does not accept the key of user {user}: {detail}")]

@@ -1,4 +1,5 @@
 //! A real sshd on a loopback port, with its own configuration, keys and log.
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -22,7 +23,8 @@ pub(crate) struct Sshd {
     pub(crate) folder: TempDir,
     pub(crate) address: SocketAddr,
     user: pki::SshKey,
-    pub(crate) ed25519: HostKey,
+    /// Its host keys, the ed25519 one first.
+    pub(crate) keys: Vec<HostKey>,
     child: Option<Child>,
 }
 
@@ -52,7 +54,7 @@ impl Sshd {
             folder.path().display(),
         );
         fs::write(folder.path().join("config"), config).unwrap();
-        Some(Self { ed25519: HostKey::parse(&host.public).unwrap(), folder, address, user, child: None })
+        Some(Self { keys: vec![HostKey::parse(&host.public).unwrap()], folder, address, user, child: None })
     }
 
     pub(crate) fn start(&mut self) {
@@ -85,8 +87,12 @@ impl Sshd {
             address: self.address,
             user: whoami(),
             identity: Identity::new(self.user.private_openssh.expose()),
-            accepted: vec![self.ed25519.clone()],
+            accepted: vec![self.keys[0].clone()],
         }
+    }
+
+    pub(crate) fn keep(&mut self, key: HostKey) {
+        self.keys.push(key);
     }
 
     pub(crate) fn log(&self) -> String {

@@ -184,7 +184,7 @@ async fn connecting_goes_on_while_the_machine_comes_up_and_tells_why() {
     remote.machine("general-0", key.clone(), shell());
     for error in [
         RemoteError::Refused { at: at(), source: std::io::ErrorKind::ConnectionRefused.into() },
-        RemoteError::Booting { at: at(), said: "System is booting up.".to_owned() },
+        RemoteError::Booting { at: at() },
         RemoteError::AuthFailed { at: at(), user: "admin".to_owned(), detail: "no".to_owned() },
     ] {
         remote.refuse_next("general-0", error);

@@ -18,6 +18,7 @@ umask 077
 tmp=$(mktemp "$1.XXXXXXXX")
 trap 'rm -f "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM
+trap '' PIPE
 cat >"$tmp"
 got=$(stat -c %s "$tmp")
 if [ "$got" != "$3" ]; then echo "received $got of $3 bytes" >&2; exit 74; fi

@@ -147,26 +147,23 @@ fn log_in(wire: &Wire, scope: &Scope<'_>, target: &Target, limit: Duration) -> R
         Ok(()) => return Ok(()),
         Err(halt) => halt,
     };
-    if let Some(said) = booting(wire) {
-        return Err(RemoteError::Booting { at: target.at(), said });
-    }
     let Halt::Ssh(error) = &halt else {
         return Err(failed(target, "the login", limit, halt));
     };
     let detail = error.message().to_owned();
     Err(match number(error) {
+        // sshd accepted the key, PAM's account check (pam_nologin) did not: sshd says
+        // "System is booting up" in a banner that libssh2 does not hand out, and hangs up.
+        // libssh2 has the same code for a refused signature; only its words differ.
+        code::PUBLICKEY_UNVERIFIED if detail.starts_with("Waiting for") => {
+            RemoteError::Booting { at: target.at() }
+        }
         code::AUTHENTICATION_FAILED | code::PUBLICKEY_UNVERIFIED => {
             RemoteError::AuthFailed { at: target.at(), user: target.user.clone(), detail }
         }
         code::FILE => RemoteError::Identity { at: target.at(), detail },
         _ => failed(target, "the login", limit, halt),
     })
-}
-
-/// What pam_nologin says while systemd has not finished booting.
-fn booting(wire: &Wire) -> Option<String> {
-    let banner = wire.session().userauth_banner().ok()??;
-    banner.contains("System is booting up").then(|| banner.trim().to_owned())
 }
 
 fn serve(wire: &Wire, target: &Target, limits: &Limits, jobs: &Receiver<Job>) {
