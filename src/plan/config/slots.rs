@@ -180,3 +180,136 @@ impl Network {
             .map_or(0, |subnet| 2_u32.saturating_pow(u32::from(32 - subnet.prefix_len())).saturating_sub(5))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::super::{Config, WorkerGroup, parse};
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        parse(&format!("name: a\n{text}"), "f").unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    fn offered(letters: &str) -> Vec<String> {
+        letters.chars().map(|c| format!("us-east-1{c}")).collect()
+    }
+
+    /// `SLOT=ZONE-LETTER …`
+    fn placed(config: &Config, letters: &str) -> String {
+        let plan = config.zone_plan(&offered(letters)).unwrap();
+        let slots = config.slots();
+        let words = slots
+            .iter()
+            .map(|slot| format!("{slot}={}", plan.zone_of(config, slot).trim_start_matches("us-east-1")));
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn slots_are_masters_then_groups_in_the_files_order() {
+        let config = config("workers: [{name: web, count: 2}, {name: db}, {name: idle, count: 0}]");
+        let names: Vec<String> = config.slots().iter().map(Slot::to_string).collect();
+        assert_eq!(names, ["master-0", "web-0", "web-1", "db-0"]);
+        assert_eq!(config.node_count(), 4);
+    }
+
+    #[test]
+    fn a_small_cluster_stays_in_one_zone() {
+        assert_eq!(placed(&config(""), "abcd"), "master-0=a general-0=a");
+    }
+
+    #[test]
+    fn workers_are_spread_over_at_most_three_zones() {
+        let config = config("workers: [{name: w, count: 5}]");
+        assert_eq!(placed(&config, "abcd"), "master-0=a w-0=a w-1=b w-2=c w-3=a w-4=b");
+        assert_eq!(placed(&config, "a"), "master-0=a w-0=a w-1=a w-2=a w-3=a w-4=a");
+        assert_eq!(config.zone_plan(&offered("abcd")).unwrap().zones(), offered("abc"));
+    }
+
+    #[test]
+    fn named_zones_are_taken_as_named() {
+        let config = config(
+            "network: {zones: [us-east-1c, us-east-1a]}\n\
+             workers: [{name: w, count: 2}, {name: x, zones: [us-east-1a]}]",
+        );
+        assert_eq!(placed(&config, "abc"), "master-0=c w-0=c w-1=a x-0=a");
+    }
+
+    #[test]
+    fn a_groups_own_zones_come_after_those_left_to_us() {
+        let config = config("workers: [{name: w, count: 2}, {name: x, zones: [us-east-1d]}]");
+        assert_eq!(placed(&config, "abcd"), "master-0=a w-0=a w-1=b x-0=d");
+        assert_eq!(config.zone_plan(&offered("abcd")).unwrap().zones(), offered("abd"));
+    }
+
+    #[test]
+    fn a_zone_that_is_not_offered_is_named() {
+        let config = config("workers: [{name: w, zones: [us-east-1e]}]");
+        let error = config.zone_plan(&offered("ab")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "zone \"us-east-1e\" is not offered in this region; offered are us-east-1a, us-east-1b"
+        );
+        assert_eq!(config.zone_plan(&[]), Err(ZonesError::NoneOffered));
+    }
+
+    #[test]
+    fn the_vpcs_range_is_cut_into_eight() {
+        let network = config("network: {cidr: 10.20.0.0/24}").network;
+        let subnets: Vec<String> =
+            (0..9).map_while(|index| network.subnet(index)).map(|net| net.to_string()).collect();
+        assert_eq!(subnets.len(), limits::MAX_ZONES);
+        assert_eq!((subnets[0].as_str(), subnets[7].as_str()), ("10.20.0.0/27", "10.20.0.224/27"));
+        assert_eq!(network.machines_per_zone(), 27);
+    }
+
+    fn group() -> impl Strategy<Value = WorkerGroup> {
+        ("[a-c](-[a-c0-9]{1,2})?", 0_u32..12, proptest::option::of(1_usize..3)).prop_map(
+            |(name, count, zones)| WorkerGroup {
+                count,
+                zones: zones.map_or(OrAuto::Auto, |many| OrAuto::Given(offered(&"dcb"[..many]))),
+                ..WorkerGroup::defaults(&name)
+            },
+        )
+    }
+
+    /// Only those that the parser lets through.
+    fn valid() -> impl Strategy<Value = Config> {
+        let groups = proptest::collection::vec(group(), 0..4);
+        groups.prop_filter_map("refused by the parser", |workers| {
+            let config = Config { workers, ..Config::defaults("a") };
+            parse(&serde_json::to_string(&config).ok()?, "f").ok()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn slots_have_names_of_their_own(config in valid()) {
+            let slots = config.slots();
+            let names: BTreeSet<&String> = slots.iter().map(|slot| &slot.name).collect();
+            prop_assert_eq!(names.len(), slots.len());
+        }
+
+        #[test]
+        fn one_worker_more_moves_no_other(config in valid(), which in 0_usize..4) {
+            let mut larger = config.clone();
+            let Some(group) = larger.workers.get_mut(which) else { return Ok(()) };
+            group.count += 1;
+            let (before, after) = (
+                config.zone_plan(&offered("abcd")).unwrap(),
+                larger.zone_plan(&offered("abcd")).unwrap(),
+            );
+            for slot in config.slots() {
+                prop_assert_eq!(
+                    before.zone_of(&config, &slot),
+                    after.zone_of(&larger, &slot),
+                    "{}", slot
+                );
+            }
+        }
+    }
+}

@@ -125,24 +125,44 @@ fn syntax(error: &Error, text: &str) -> SyntaxMistake {
         ),
         Error::Budget { .. }
         | Error::AliasReplayLimitExceeded { .. }
-        | Error::AliasExpansionLimitExceeded { .. } => Mistake::new(
-            "the document is too large or too deep once its aliases are expanded",
-            "write the repeated parts out, or fewer of them",
-        ),
+        | Error::AliasExpansionLimitExceeded { .. } => too_deep(),
         Error::UnknownAnchor { .. } => Mistake::new(
             "the alias names no anchor",
             "define it above with `&NAME`, or put the text in quotes",
         ),
-        _ if tab_indented(text, place.line) => {
-            Mistake::new("the line is indented with a tab", "indent with spaces")
-        }
-        other => Mistake::new(
-            format!("this is not YAML: {}", plain(other)),
-            "mend the line shown, or the one before it",
-        ),
+        other => return unreadable(other, place, text),
     };
     SyntaxMistake { place, mistake }
 }
+
+/// What is not YAML at all, or not YAML we read.
+fn unreadable(error: &Error, place: Place, text: &str) -> SyntaxMistake {
+    let said = plain(error);
+    let mistake = match said.strip_prefix(KEY_IS) {
+        Some(kind) => Mistake::new(
+            format!("{kind} stands where a field's name belongs"),
+            "write a name, in quotes if it looks like something else",
+        ),
+        None if said.starts_with("budget breached") => too_deep(),
+        None => match tab_near(text, place) {
+            Some(tab) => return tab,
+            None => {
+                Mistake::new(format!("this is not YAML: {said}"), "mend the line shown, or the one before it")
+            }
+        },
+    };
+    SyntaxMistake { place, mistake }
+}
+
+fn too_deep() -> Mistake {
+    Mistake::new(
+        "the document is too large or too deep, its aliases expanded",
+        "write fewer or smaller parts",
+    )
+}
+
+/// How the tree's own visitor reports a key that is not text.
+const KEY_IS: &str = "a key is ";
 
 /// The library's message without its own "at line …" suffix.
 fn plain(error: &Error) -> String {
@@ -154,9 +174,17 @@ fn plain(error: &Error) -> String {
     }
 }
 
-fn tab_indented(text: &str, line: usize) -> bool {
-    let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-    line.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t')
+/// A tab in the indentation of the line, or of the one after it: YAML knows none there.
+fn tab_near(text: &str, place: Place) -> Option<SyntaxMistake> {
+    let (line, column) =
+        text.lines().enumerate().skip(place.line.saturating_sub(1)).take(2).find_map(|(index, line)| {
+            let indent = line.len() - line.trim_start().len();
+            line[..indent].find('\t').map(|tab| (index + 1, tab + 1))
+        })?;
+    Some(SyntaxMistake {
+        place: Place { line, column, length: 1 },
+        mistake: Mistake::new("the line is indented with a tab", "indent it with spaces"),
+    })
 }
 
 pub(super) fn quoted(text: &str) -> String {
@@ -236,7 +264,7 @@ impl<'de> Visitor<'de> for TreeVisitor {
         while let Some(key) = entries.next_key::<Spanned<Value>>()? {
             let key = node(key);
             let Value::Text(name) = key.value else {
-                return Err(A::Error::custom(format!("a key is {}, not a name", key.value.kind())));
+                return Err(A::Error::custom(format!("{KEY_IS}{}", key.value.kind())));
             };
             let key = Key { name, place: key.place };
             mapping.push((key, node(entries.next_value::<Spanned<Value>>()?)));

@@ -71,7 +71,8 @@ pub(super) fn unknown(path: &str, name: &str) -> Mistake {
     Mistake::new(format!("there is no field {}", quoted(name)), remedy)
 }
 
-fn meant(name: &str, fields: &'static [&'static str]) -> Option<&'static str> {
+/// The field of the same mapping that a wrong name stands for.
+pub(super) fn meant(name: &str, fields: &'static [&'static str]) -> Option<&'static str> {
     let translated = ELSEWHERE
         .iter()
         .find(|(other, ours)| same(other, name) && fields.contains(ours))

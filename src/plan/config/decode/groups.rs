@@ -28,10 +28,10 @@ pub(super) fn masters<'t>(reader: &mut Reader<'_>, at: &At<'t>) -> Masters {
 }
 
 pub(super) fn workers<'t>(reader: &mut Reader<'_>, at: &At<'t>) -> Vec<WorkerGroup> {
-    if matches!(at.node.value, Value::Mapping(_)) {
+    if !matches!(at.node.value, Value::List(_) | Value::Null) {
         let mistake = Mistake::new(
-            "a mapping is not a list",
-            "write a list of groups, each beginning with - name: NAME",
+            format!("{} is not a list of groups", reader.described(at.node)),
+            "begin each group with - name: NAME; [] is none",
         );
         reader.wrong(at, mistake);
         return Vec::new();
@@ -92,7 +92,10 @@ fn labels<'t>(reader: &mut Reader<'_>, at: &At<'t>) -> BTreeMap<String, String> 
         if let Err(mistake) = label::label_key(&key.name) {
             reader.wrong_at(&value.path, key.place, mistake);
         }
-        if let Some(text) = reader.text(&value, label::value) {
+        if value.node.value == Value::Null {
+            let mistake = Mistake::new("the label has no value", "write one, or \"\" for an empty one");
+            reader.wrong(&value, mistake);
+        } else if let Some(text) = reader.text(&value, label::value) {
             labels.insert(key.name.clone(), text);
         }
     }

@@ -56,6 +56,15 @@ impl<'t> Fields<'t> {
         self.entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| self.whole.field(name, node))
     }
 
+    /// Whether an unknown field was probably meant to be this one: then that is said already.
+    pub(super) fn has_misspelt(&self, name: &str) -> bool {
+        let known = fields::fields_of(&self.whole.path);
+        self.entries
+            .iter()
+            .filter(|(key, _)| !known.contains(&key.name.as_str()))
+            .any(|(key, _)| fields::meant(&key.name, known) == Some(name))
+    }
+
     /// Every entry, for mappings whose keys are the user's.
     pub(super) fn entries(&self) -> impl Iterator<Item = (&'t Key, At<'t>)> {
         let whole = self.whole.clone();
@@ -84,6 +93,10 @@ impl<'s> Reader<'s> {
     }
 
     pub(super) fn wrong_at(&mut self, path: &str, place: Place, mistake: Mistake) {
+        let said = |found: &Found| found.path == path && found.mistake == mistake;
+        if self.found.iter().any(said) {
+            return;
+        }
         self.found.push(Found { path: path.to_owned(), place, mistake });
     }
 
@@ -151,10 +164,13 @@ impl<'s> Reader<'s> {
             Value::Null => Err(nothing()),
             Value::Bool(_) | Value::Integer(_) | Value::Float(_) => {
                 let raw = self.raw(at.node);
-                Err(Mistake::new(
-                    format!("{raw} is {} here, not text", at.node.value.kind()),
-                    format!("put it in quotes: {}", quoted(&raw)),
-                ))
+                // Quotes are a remedy only if the text would do.
+                rule(&raw).and_then(|_| {
+                    Err(Mistake::new(
+                        format!("{raw} is {} here, not text", at.node.value.kind()),
+                        format!("put it in quotes: {}", quoted(&raw)),
+                    ))
+                })
             }
             value => Err(Mistake::new(
                 format!("{} stands where text belongs", value.kind()),
@@ -245,7 +261,7 @@ impl<'s> Reader<'s> {
     }
 
     /// What stands there, for a message.
-    fn described(&self, node: &Node) -> String {
+    pub(super) fn described(&self, node: &Node) -> String {
         match &node.value {
             Value::Text(text) => shown(text),
             Value::Bool(_) | Value::Integer(_) | Value::Float(_) => self.raw(node),

@@ -49,6 +49,9 @@ pub(super) fn required_name(
     if let Some(at) = fields.get("name") {
         return reader.text(&at, rule);
     }
+    if fields.has_misspelt("name") {
+        return None;
+    }
     let whole = &fields.whole;
     let path = if whole.path.is_empty() { "name".to_owned() } else { format!("{}.name", whole.path) };
     let mistake = Mistake::new("the name is missing", format!("write name: {example}"));

@@ -15,7 +15,7 @@ pub(in super::super) fn source(text: &str) -> Checked<Ipv4Net> {
         "*" | "any" | "all" | "0.0.0.0" => {
             refuse(format!("{} is not an IPv4 range", shown(text)), "write 0.0.0.0/0 if everyone is meant")
         }
-        _ => range(text, "203.0.113.0/24"),
+        _ => range(text, "203.0.113.0/24", true),
     }
 }
 
@@ -75,7 +75,7 @@ pub(in super::super) fn address_url(text: &str) -> Checked<String> {
 }
 
 fn private(text: &str, example: &str, prefixes: &RangeInclusive<u8>) -> Checked<Ipv4Net> {
-    let net = range(text, example)?;
+    let net = range(text, example, false)?;
     if !prefixes.contains(&net.prefix_len()) {
         return refuse(
             format!("{} is a /{}", shown(text), net.prefix_len()),
@@ -102,8 +102,8 @@ const PRIVATE: [Ipv4Net; 4] = [
     Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10),
 ];
 
-/// An IPv4 range without host bits.
-fn range(text: &str, example: &str) -> Checked<Ipv4Net> {
+/// An IPv4 range without host bits. Where single addresses make sense, remedies offer them.
+fn range(text: &str, example: &str, single: bool) -> Checked<Ipv4Net> {
     let address = text.split('/').next().unwrap_or_default();
     if address.parse::<Ipv6Addr>().is_ok() {
         return refuse(
@@ -112,20 +112,23 @@ fn range(text: &str, example: &str) -> Checked<Ipv4Net> {
         );
     }
     if text.parse::<Ipv4Addr>().is_ok() {
-        return refuse(
-            format!("{} has no prefix length", shown(text)),
-            format!("write {text}/32 for this one address"),
-        );
+        let remedy = if single {
+            format!("write {text}/32 for this one address")
+        } else {
+            format!("write one, as in {example}")
+        };
+        return refuse(format!("{} has no prefix length", shown(text)), remedy);
     }
     let Ok(net) = text.parse::<Ipv4Net>() else {
         return refuse(format!("{} is not an IPv4 range", shown(text)), format!("write one like {example}"));
     };
     if net.addr() != net.network() {
-        let right = net.trunc();
-        return refuse(
-            format!("{} has bits set after its first {}", shown(text), net.prefix_len()),
-            format!("write {right}, or {}/32 for this one address", net.addr()),
-        );
+        let mut remedy = format!("write {}", net.trunc());
+        if single {
+            remedy.push_str(&format!(", or {}/32 for this one address", net.addr()));
+        }
+        let problem = format!("{} has bits set after its first {}", shown(text), net.prefix_len());
+        return refuse(problem, remedy);
     }
     Ok(net)
 }

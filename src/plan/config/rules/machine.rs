@@ -49,11 +49,11 @@ pub(in super::super) fn master_count(number: i128) -> Checked<u32> {
                  count is odd",
                 n - 1
             ),
-            "write 1; this version runs a single one",
+            "write 1, for this version runs a single one",
         ),
         n => refuse(
             format!("{n} masters are too many: each write waits for more than half of them"),
-            "write 1; this version runs a single one",
+            "write 1, for this version runs a single one",
         ),
     }
 }

@@ -93,8 +93,8 @@ fn dns_label(text: &str, most: usize, example: &str) -> Checked<String> {
     }
     let problem = format!("{} is not a name", shown(text));
     match name_from_folder(text) {
-        Ok(close) if close.len() <= most && close != text => refuse(problem, format!("{SYNTAX}: {close}")),
-        _ => refuse(problem, format!("{SYNTAX}: {example}")),
+        Ok(close) if close.len() <= most && close != text => refuse(problem, format!("{SYNTAX} {close}")),
+        _ => refuse(problem, format!("{SYNTAX} {example}")),
     }
 }
 
