@@ -1,0 +1,238 @@
+//! Rendering: every template of `templates/`, one typed context each, every value through a quoting filter.
+//!
+//! The templates are compiled into the binary. Autoescape is off, since none of
+//! them is HTML; instead a value reaches a file only through `sh`, `yaml`,
+//! `toml`, `unit` or `words`, which a test enforces.
+
+use std::sync::OnceLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use tera::{Context, Kwargs, State, Tera, TeraResult};
+
+use super::files::ManagedFile;
+
+/// The text every step script starts with.
+pub(super) const PRELUDE: &str = include_str!("../../../templates/steps/prelude.sh");
+
+const TEMPLATES: &[(&str, &str)] = &[
+    ("user-data.yaml", include_str!("../../../templates/user-data.yaml.tera")),
+    ("containerd.toml", include_str!("../../../templates/containerd.toml.tera")),
+    ("etcd.service", include_str!("../../../templates/etcd.service.tera")),
+    ("artifacts.service", include_str!("../../../templates/artifacts.service.tera")),
+    ("step.sh", include_str!("../../../templates/steps/step.sh.tera")),
+    ("host-key-make.sh", include_str!("../../../templates/steps/host-key-make.sh.tera")),
+    ("host-key.sh", include_str!("../../../templates/steps/host-key.sh.tera")),
+    ("packages.sh", include_str!("../../../templates/steps/packages.sh.tera")),
+    ("kernel.sh", include_str!("../../../templates/steps/kernel.sh.tera")),
+    ("certificates.sh", include_str!("../../../templates/steps/certificates.sh.tera")),
+    ("binary.sh", include_str!("../../../templates/steps/binary.sh.tera")),
+    ("artifacts.sh", include_str!("../../../templates/steps/artifacts.sh.tera")),
+    ("etcd.sh", include_str!("../../../templates/steps/etcd.sh.tera")),
+    ("containerd.sh", include_str!("../../../templates/steps/containerd.sh.tera")),
+    ("verify.sh", include_str!("../../../templates/steps/verify.sh.tera")),
+];
+
+/// A template could not be rendered: a mistake in this program, not of its user.
+#[derive(Debug, thiserror::Error)]
+#[error("the template {template} cannot be rendered; this is a bug")]
+pub struct TemplateError {
+    template: &'static str,
+    #[source]
+    source: tera::Error,
+}
+
+/// A template with the type of its values.
+pub(super) trait Template: Serialize {
+    /// Its name in the table.
+    const NAME: &'static str;
+}
+
+/// The values of `user-data.yaml`.
+#[derive(Debug, Serialize)]
+pub(super) struct UserData<'a> {
+    pub(super) hostname: &'a str,
+    pub(super) host_key_private: &'a str,
+    pub(super) host_key_public: &'a str,
+    pub(super) packages_script: &'a str,
+}
+
+/// The values of `etcd.service`.
+#[derive(Debug, Serialize)]
+pub(super) struct EtcdService<'a> {
+    pub(super) name: &'a str,
+    pub(super) address: String,
+    pub(super) token: &'a str,
+}
+
+/// The values of `artifacts.service`.
+#[derive(Debug, Serialize)]
+pub(super) struct ArtifactsService {
+    pub(super) address: String,
+}
+
+/// The values of `containerd.toml`.
+#[derive(Debug, Serialize)]
+pub(super) struct ContainerdConfig {
+    pub(super) cgroup: &'static str,
+    pub(super) systemd_cgroup: bool,
+}
+
+/// The values of `host-key-make.sh`.
+#[derive(Debug, Serialize)]
+pub(super) struct HostKeyMake<'a> {
+    pub(super) prelude: &'static str,
+    pub(super) slot: &'a str,
+}
+
+/// The values of a step's body.
+#[derive(Debug, Serialize)]
+pub(super) struct Body<'a> {
+    pub(super) packages: &'a [&'a str],
+    pub(super) digest: &'a str,
+    pub(super) artifact: &'a str,
+    pub(super) uploaded: Option<&'a str>,
+    pub(super) sources: &'a [String],
+}
+
+#[derive(Debug, Serialize)]
+struct StepScript<'a> {
+    prelude: &'static str,
+    files: Vec<FileView<'a>>,
+    body: &'a str,
+    fix: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct FileView<'a> {
+    path: &'a str,
+    mode: String,
+    owner: &'a str,
+    digest: String,
+    base64: String,
+}
+
+impl Template for UserData<'_> {
+    const NAME: &'static str = "user-data.yaml";
+}
+impl Template for EtcdService<'_> {
+    const NAME: &'static str = "etcd.service";
+}
+impl Template for ArtifactsService {
+    const NAME: &'static str = "artifacts.service";
+}
+impl Template for ContainerdConfig {
+    const NAME: &'static str = "containerd.toml";
+}
+impl Template for HostKeyMake<'_> {
+    const NAME: &'static str = "host-key-make.sh";
+}
+impl Template for StepScript<'_> {
+    const NAME: &'static str = "step.sh";
+}
+
+/// Renders a template with its values.
+pub(super) fn render<T: Template>(values: &T) -> Result<String, TemplateError> {
+    render_named(T::NAME, values)
+}
+
+/// Renders the script of a step: its files, then its body, to check or to fix.
+pub(super) fn step_script(
+    name: &'static str,
+    body: &Body<'_>,
+    files: &[ManagedFile],
+    fix: bool,
+) -> Result<String, TemplateError> {
+    let body = render_named(name, body)?;
+    let files = files.iter().map(|file| FileView {
+        path: &file.path,
+        mode: format!("{:o}", file.mode),
+        owner: file.owner,
+        digest: file.digest(),
+        // A check sends no content: some of it is secret, all of it is long.
+        base64: if fix { STANDARD.encode(file.content.as_bytes()) } else { String::new() },
+    });
+    render(&StepScript { prelude: PRELUDE, files: files.collect(), body: &body, fix })
+}
+
+fn render_named(name: &'static str, values: &impl Serialize) -> Result<String, TemplateError> {
+    let failed = |source| TemplateError { template: name, source };
+    let tera = engine().as_ref().map_err(|words| failed(tera::Error::message(words.clone())))?;
+    let context = Context::from_serialize(values).map_err(failed)?;
+    tera.render(name, &context).map_err(failed)
+}
+
+fn engine() -> &'static Result<Tera, String> {
+    static ENGINE: OnceLock<Result<Tera, String>> = OnceLock::new();
+    ENGINE.get_or_init(|| build().map_err(|error| error.to_string()))
+}
+
+fn build() -> TeraResult<Tera> {
+    let mut tera = Tera::new();
+    tera.autoescape_on(Vec::<&str>::new());
+    tera.register_filter("sh", |text: &str, _: Kwargs, _: &State<'_>| shell_quoted(text));
+    tera.register_filter("yaml", |text: &str, _: Kwargs, _: &State<'_>| json_quoted(text));
+    tera.register_filter("toml", |text: &str, _: Kwargs, _: &State<'_>| json_quoted(text));
+    tera.register_filter("unit", |text: &str, _: Kwargs, _: &State<'_>| unit_quoted(text));
+    tera.register_filter("words", |words: Vec<String>, _: Kwargs, _: &State<'_>| {
+        words.iter().map(|word| shell_quoted(word)).collect::<Vec<_>>().join(" ")
+    });
+    tera.add_raw_templates(TEMPLATES.iter().copied())?;
+    Ok(tera)
+}
+
+/// One shell word, whatever `text` holds.
+fn shell_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// A JSON string, which is also a YAML and (but for exotic control characters) a TOML one.
+fn json_quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// One word of a systemd unit: `%` doubled, the rest in double quotes where it needs any.
+fn unit_quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@,=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    let escaped = text.replace('\\', r"\\").replace('"', "\\\"").replace('%', "%%").replace('$', "$$");
+    format!("\"{}\"", escaped.replace('\n', r"\n"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_passes_a_quoting_filter() {
+        // These are whole texts of our own making, or a boolean.
+        let whole = ["prelude", "body", "file.base64", "systemd_cgroup"];
+        for (name, text) in TEMPLATES {
+            for value in text.split("{{").skip(1).map(|rest| rest.split("}}").next().unwrap().trim()) {
+                let quoted =
+                    ["| sh", "| yaml", "| toml", "| unit", "| words"].iter().any(|f| value.ends_with(f));
+                assert!(quoted || whole.contains(&value), "{name}: {{{{ {value} }}}} has no quoting filter");
+            }
+        }
+    }
+
+    #[test]
+    fn a_shell_word_survives_quotes_and_dollars() {
+        assert_eq!(shell_quoted("a'b $(c)"), r"'a'\''b $(c)'");
+    }
+
+    #[test]
+    fn a_unit_word_cannot_expand_specifiers() {
+        assert_eq!(unit_quoted("100% $HOME"), "\"100%% $$HOME\"");
+        assert_eq!(unit_quoted("master-0"), "master-0");
+    }
+
+    #[test]
+    fn yaml_values_stay_on_one_line() {
+        assert_eq!(json_quoted("a\n\"b\""), r#""a\n\"b\"""#);
+    }
+}
