@@ -23,7 +23,7 @@ pub(super) const VPC_PREFIX: RangeInclusive<u8> = 16..=24;
 pub(super) const SERVICE_PREFIX: RangeInclusive<u8> = 12..=24;
 /// Prefix lengths of the Pods' range: a /24 for each node.
 pub(super) const POD_PREFIX: RangeInclusive<u8> = 8..=24;
-/// Subnets the VPC's range is cut into, so also the most zones a network may have.
+/// Subnets the VPC's range is cut into, one for each letter a zone may end in.
 pub(super) const MAX_ZONES: usize = 8;
 /// Zones `auto` takes at most.
 pub(super) const AUTO_ZONES: usize = 3;

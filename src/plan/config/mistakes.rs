@@ -209,8 +209,7 @@ fn mistakes_in_places() {
         "network: {zones: [us-east-1a, eu-west-1a]}",
         "region: eu-west-1\nnetwork: {zones: [us-east-1a]}",
         "network: {zones: [us-east-1a]}\nworkers: [{name: w, zones: [us-east-1b]}]",
-        "masters: {zones: [us-east-1a, us-east-1b, us-east-1c]}\n\
-         workers: [{name: w, zones: [us-east-1d, us-east-1e, us-east-1f]}]",
+        "network: {zones: [us-east-1z]}",
     ]), @r#"
     f:2:9: region: "us-east-1a" is a zone; write its region: us-east-1
     f:2:9: region: "US_East_1" is not a region's name; write one like us-east-1
@@ -218,14 +217,14 @@ fn mistakes_in_places() {
     f:2:19: network.zones[0]: "us-east-1" is a region; write one of its zones, such as us-east-1a
     f:2:19: network.zones[0]: "use1-az1" is a zone's id; write the zone's name, such as us-east-1a
     f:2:19: network.zones[0]: "us-west-2-lax-1a" is a local or wavelength zone, which this version does not use; write an availability zone, such as us-east-1a
-    f:2:19: network.zones[0]: "a" is not a zone's name; write one like us-east-1a
+    f:2:19: network.zones[0]: "a" is not a zone's name; write one like us-east-1a: a region and a letter from a to h
     f:2:18: network.zones: the list is empty; write auto, or a list such as [us-east-1a, us-east-1b]
     f:2:18: network.zones: "us-east-1a" is neither auto nor a list; write a list, even of one: [us-east-1a]
     f:2:31: network.zones[1]: "us-east-1a" is in the list twice; leave one of them out
     f:2:31: network.zones[1]: "eu-west-1a" is not in us-east-1, as other zones here are; write zones of one region
     f:3:19: network.zones[0]: "us-east-1a" is not in region eu-west-1; write one like eu-west-1a, or change region
     f:3:29: workers[0].zones[0]: "us-east-1b" is not one of network.zones; write one of us-east-1a, or add it there
-    f:3:10: workers: masters and workers name 6 zones; write at most 5 while network.zones is auto
+    f:2:19: network.zones[0]: "us-east-1z" is not a zone's name; write one like us-east-1a: a region and a letter from a to h
     "#);
 }
 

@@ -82,7 +82,7 @@ pub(super) fn zones(_: &mut SchemaGenerator) -> Schema {
         {"const": "auto"},
         {
             "type": "array",
-            "items": {"type": "string", "pattern": r"^[a-z]{2,}(-[a-z]+)+-[0-9]+[a-z]$"},
+            "items": {"type": "string", "pattern": r"^[a-z]{2,}(-[a-z]+)+-[0-9]+[a-h]$"},
             "minItems": 1,
             "maxItems": limits::MAX_ZONES,
             "uniqueItems": true

@@ -9,6 +9,7 @@ use std::fmt;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
+use super::rules::place;
 use super::{Config, Network, OrAuto, limits};
 use crate::step::Role;
 
@@ -47,7 +48,7 @@ pub enum ZonesError {
 /// The zones of a cluster in a region: which subnets it needs and which slot stands where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZonePlan {
-    /// A subnet each, in order of their subnet index.
+    /// A subnet each.
     subnets: Vec<String>,
     /// What a group with `zones: auto` is spread over; a prefix of `subnets`.
     spread: Vec<String>,
@@ -106,11 +107,14 @@ impl Config {
         }
     }
 
-    /// Chooses zones among those `offered` by the region, in the region's order.
+    /// Chooses zones among those `offered` by the region, in the region's order. Local and
+    /// wavelength zones among them are passed over.
     ///
     /// # Errors
     /// A zone the file names is not offered, or none is.
     pub fn zone_plan(&self, offered: &[String]) -> Result<ZonePlan, ZonesError> {
+        let offered: Vec<String> =
+            offered.iter().filter(|zone| place::subnet_index(zone).is_some()).cloned().collect();
         let mut subnets = match &self.network.zones {
             OrAuto::Given(zones) => zones.clone(),
             OrAuto::Auto => offered.iter().take(self.auto_zones()).cloned().collect(),
@@ -151,7 +155,7 @@ impl Config {
 }
 
 impl ZonePlan {
-    /// The zones that need a subnet; a zone's place in it is its subnet index.
+    /// The zones that need a subnet.
     pub fn zones(&self) -> &[String] {
         &self.subnets
     }
@@ -166,18 +170,22 @@ impl ZonePlan {
 }
 
 impl Network {
-    /// The subnet of the zone with this index: an eighth of the VPC's range, `None` from 8 on.
-    ///
-    /// It does not depend on how many zones there are, so a further zone moves no subnet.
-    pub fn subnet(&self, index: usize) -> Option<Ipv4Net> {
-        let prefix = self.cidr.prefix_len().checked_add(3)?;
-        self.cidr.subnets(prefix).ok()?.nth(index)
+    /// The subnet of a zone: an eighth of the VPC's range, by the zone's letter, so that no further
+    /// zone moves it. `None` if the name does not end in a letter from a to h.
+    pub fn subnet(&self, zone: &str) -> Option<Ipv4Net> {
+        let index = place::subnet_index(zone)?;
+        self.cidr.subnets(self.subnet_prefix()).ok()?.nth(index)
+    }
+
+    /// Three bits more than the VPC's.
+    fn subnet_prefix(&self) -> u8 {
+        self.cidr.prefix_len().saturating_add(3).min(32)
     }
 
     /// How many machines one zone's subnet has addresses for: EC2 keeps five of each subnet.
     pub fn machines_per_zone(&self) -> u32 {
-        self.subnet(0)
-            .map_or(0, |subnet| 2_u32.saturating_pow(u32::from(32 - subnet.prefix_len())).saturating_sub(5))
+        let addresses = 2_u32.saturating_pow(u32::from(32 - self.subnet_prefix()));
+        addresses.saturating_sub(5)
     }
 }
 
@@ -247,6 +255,14 @@ mod tests {
     }
 
     #[test]
+    fn local_zones_are_passed_over() {
+        let mut zones = offered("ab");
+        zones.insert(0, "us-east-1-bos-1a".to_owned());
+        let config = config("workers: [{name: w, count: 4}]");
+        assert_eq!(config.zone_plan(&zones).unwrap().zones(), offered("ab"));
+    }
+
+    #[test]
     fn a_zone_that_is_not_offered_is_named() {
         let config = config("workers: [{name: w, zones: [us-east-1e]}]");
         let error = config.zone_plan(&offered("ab")).unwrap_err();
@@ -260,10 +276,11 @@ mod tests {
     #[test]
     fn the_vpcs_range_is_cut_into_eight() {
         let network = config("network: {cidr: 10.20.0.0/24}").network;
-        let subnets: Vec<String> =
-            (0..9).map_while(|index| network.subnet(index)).map(|net| net.to_string()).collect();
-        assert_eq!(subnets.len(), limits::MAX_ZONES);
-        assert_eq!((subnets[0].as_str(), subnets[7].as_str()), ("10.20.0.0/27", "10.20.0.224/27"));
+        let subnet = |letter| network.subnet(&format!("us-east-1{letter}")).map(|net| net.to_string());
+        assert_eq!(subnet('a').as_deref(), Some("10.20.0.0/27"));
+        assert_eq!(subnet('h').as_deref(), Some("10.20.0.224/27"));
+        assert_eq!(subnet('i'), None);
+        assert_eq!(network.subnet("us-east-1"), None);
         assert_eq!(network.machines_per_zone(), 27);
     }
 

@@ -141,10 +141,10 @@ pub fn subnet_slot(zone: &str) -> String {
 }
 
 fn subnets(config: &Config, zones: &ZonePlan) -> Vec<DesiredSubnet> {
-    let numbered = zones.zones().iter().enumerate();
-    numbered
-        .filter_map(|(index, zone)| {
-            let cidr = config.network.subnet(index)?;
+    let zones = zones.zones().iter();
+    zones
+        .filter_map(|zone| {
+            let cidr = config.network.subnet(zone)?;
             Some(DesiredSubnet { slot: subnet_slot(zone), zone: zone.clone(), cidr })
         })
         .collect()

@@ -203,7 +203,7 @@ impl Check<'_, '_> {
 
     fn groups_stay_in_the_networks_zones(&mut self) {
         let OrAuto::Given(known) = &self.config.network.zones else {
-            return self.zones_are_not_too_many();
+            return;
         };
         if !self.clean(&["network.zones"]) {
             return;
@@ -224,21 +224,6 @@ impl Check<'_, '_> {
                     self.wrong(&[&path], mistake);
                 }
             }
-        }
-    }
-
-    /// Zones named by groups come on top of those left to AWS.
-    fn zones_are_not_too_many(&mut self) {
-        let mut named: Vec<&String> = self.config.zones_of_groups().collect();
-        named.sort_unstable();
-        named.dedup();
-        let most = limits::MAX_ZONES - limits::AUTO_ZONES;
-        if named.len() > most {
-            let mistake = Mistake::new(
-                format!("masters and workers name {} zones", named.len()),
-                format!("write at most {most} while network.zones is auto"),
-            );
-            self.wrong(&["workers", "masters"], mistake);
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Owns no list of regions: AWS adds some every year, and the preflight asks it.
 
+use super::super::limits;
 use super::{Checked, refuse, shown};
 
 /// A region's name.
@@ -19,7 +20,7 @@ pub(in super::super) fn region(text: &str) -> Checked<String> {
 
 /// An availability zone's name.
 pub(in super::super) fn zone(text: &str) -> Checked<String> {
-    if region_of(text).is_some() {
+    if subnet_index(text).is_some() {
         return Ok(text.to_owned());
     }
     if is_region(text) {
@@ -40,13 +41,25 @@ pub(in super::super) fn zone(text: &str) -> Checked<String> {
             "write an availability zone, such as us-east-1a",
         );
     }
-    refuse(format!("{} is not a zone's name", shown(text)), "write one like us-east-1a")
+    refuse(
+        format!("{} is not a zone's name", shown(text)),
+        "write one like us-east-1a: a region and a letter from a to h",
+    )
 }
 
 /// The region of an availability zone's name: `us-east-1` of `us-east-1a`.
 pub(in super::super) fn region_of(zone: &str) -> Option<&str> {
     let region = zone.strip_suffix(|c: char| c.is_ascii_lowercase())?;
     is_region(region).then_some(region)
+}
+
+/// The zone's place among the VPC's eight subnets: its letter's place in the alphabet. So no zone's
+/// subnet depends on which other zones are used.
+pub(in super::super) fn subnet_index(zone: &str) -> Option<usize> {
+    let region = region_of(zone)?;
+    let letter = zone.strip_prefix(region)?.bytes().next()?;
+    let index = usize::from(letter.checked_sub(b'a')?);
+    (index < limits::MAX_ZONES).then_some(index)
 }
 
 /// `us-east-1`, `ap-southeast-2`, `us-gov-west-1`: words, then a number.
