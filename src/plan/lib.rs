@@ -4,6 +4,7 @@ pub mod action;
 pub mod config;
 pub mod model;
 pub mod planner;
+pub mod price;
 pub mod step;
 
 pub use action::{Action, Plan};
