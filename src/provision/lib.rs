@@ -1,3 +1,8 @@
-//! Running plans: state folder, journal, executor, and the bootstrap of nodes over SSH.
+//! Making a plan happen: state on this machine, the journal, calls to AWS and steps on nodes.
+//!
+//! Decides nothing about what a cluster should be; that is `plan`'s.
 
 pub mod bootstrap;
+pub mod execute;
+pub mod journal;
+pub mod state;
