@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
@@ -82,6 +83,39 @@ fn what_the_state_folder_keeps_is_a_cluster_yaml_too() {
         let json = serde_json::to_string_pretty(&config).unwrap();
         assert_eq!(serde_json::from_str::<Config>(&json).unwrap(), config);
         assert_eq!(parse(&json, "state").unwrap_or_else(|e| panic!("{e}")), config);
+    }
+}
+
+#[test]
+fn windows_line_ends_and_a_byte_order_mark_do_not_matter() {
+    let text = format!("\u{feff}{}", WHOLE.replace('\n', "\r\n"));
+    assert_eq!(parse(&text, "f").unwrap_or_else(|e| panic!("{e}")), parse(WHOLE, "f").unwrap());
+    let said = parse("name: a\r\nregoin: x\r\n", "f").unwrap_err().to_string();
+    assert!(!said.contains('\r'), "{said:?}");
+}
+
+proptest! {
+    /// Whatever a slip of the hand makes of a file: it is read, or the mistake is inside it.
+    #[test]
+    fn a_damaged_file_is_read_or_explained(
+        at in 0..WHOLE.len(),
+        gone in 0_usize..12,
+        put in "[ -~\t\n\r\u{e9}\u{1f600}&*!|>{}:#\\[\\]'\"]{0,6}",
+    ) {
+        let end = (at + gone).min(WHOLE.len());
+        let text = format!("{}{put}{}", &WHOLE[..at], &WHOLE[end..]);
+        if let Err(diagnostics) = parse(&text, "f") {
+            prop_assert!(!diagnostics.mistakes.is_empty());
+            for mistake in &diagnostics.mistakes {
+                let lines = tree::lines(&text);
+                let line = lines.get(mistake.line - 1).copied().unwrap_or_default();
+                let width = line.chars().count();
+                prop_assert_eq!(&mistake.source, line);
+                prop_assert!((1..=width + 1).contains(&mistake.column), "{:?}", mistake);
+                prop_assert!(mistake.length >= 1 && mistake.length <= width.max(1), "{:?}", mistake);
+                prop_assert!(!mistake.problem.is_empty() && !mistake.remedy.is_empty());
+            }
+        }
     }
 }
 

@@ -174,13 +174,20 @@ fn plain(error: &Error) -> String {
     }
 }
 
+/// The lines as YAML counts them: a lone carriage return ends one too.
+pub(super) fn lines(text: &str) -> Vec<&str> {
+    text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r')).collect()
+}
+
 /// A tab in the indentation of the line, or of the one after it: YAML knows none there.
 fn tab_near(text: &str, place: Place) -> Option<SyntaxMistake> {
     let (line, column) =
-        text.lines().enumerate().skip(place.line.saturating_sub(1)).take(2).find_map(|(index, line)| {
-            let indent = line.len() - line.trim_start().len();
-            line[..indent].find('\t').map(|tab| (index + 1, tab + 1))
-        })?;
+        lines(text).into_iter().enumerate().skip(place.line.saturating_sub(1)).take(2).find_map(
+            |(index, line)| {
+                let indent = line.len() - line.trim_start().len();
+                line[..indent].chars().position(|c| c == '\t').map(|tab| (index + 1, tab + 1))
+            },
+        )?;
     Some(SyntaxMistake {
         place: Place { line, column, length: 1 },
         mistake: Mistake::new("the line is indented with a tab", "indent it with spaces"),

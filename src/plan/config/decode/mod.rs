@@ -42,7 +42,7 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, Diagnostics> {
 
 fn diagnostics(mut found: Vec<Found>, text: &str, file_name: &str) -> Diagnostics {
     found.sort_by_key(|found| (found.place.line, found.place.column));
-    let lines: Vec<&str> = text.lines().collect();
+    let lines = tree::lines(text);
     let mistakes = found
         .into_iter()
         .map(|found| {

@@ -4,7 +4,7 @@
 use super::super::OrAuto;
 use super::super::diagnostic::Mistake;
 use super::super::rules::{Checked, shown};
-use super::super::tree::{Key, Node, Place, Value, quoted};
+use super::super::tree::{Key, Node, Place, Value, lines, quoted};
 use super::fields;
 
 /// A mistake and where it is.
@@ -74,7 +74,7 @@ impl<'t> Fields<'t> {
 
 impl<'s> Reader<'s> {
     pub(super) fn new(text: &'s str) -> Self {
-        Self { text: text.lines().collect(), found: Vec::new() }
+        Self { text: lines(text), found: Vec::new() }
     }
 
     pub(super) fn found(self) -> Vec<Found> {
