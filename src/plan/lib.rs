@@ -6,6 +6,7 @@ pub mod model;
 pub mod planner;
 pub mod price;
 pub mod step;
+pub mod teardown;
 
 pub use action::{Action, Plan};
 pub use step::{Role, Step};
