@@ -3,6 +3,7 @@
 //! Decides nothing about what a cluster should be; that is `plan`'s.
 
 pub mod bootstrap;
+pub mod down;
 pub mod execute;
 pub mod journal;
 pub mod state;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cloud::CloudError;
 
 use super::seams::StepError;
+use super::verdict;
 use crate::journal::JournalError;
 use crate::state::StateError;
 
@@ -169,6 +170,18 @@ pub enum RunError {
         /// Actions not done.
         left: usize,
     },
+}
+
+impl RunError {
+    pub(super) fn from_state(error: StateError) -> Self {
+        let failure = Failure { action: None, label: "the state".to_owned(), error: error.into() };
+        Self::Failed { failures: vec![failure], done: 0, left: 0 }
+    }
+}
+
+/// Whether AWS refused a removal because something still depends on it.
+pub(crate) fn is_blocked(error: &ActionError) -> bool {
+    matches!(error, ActionError::Call { source, .. } if verdict::is_blocked(source))
 }
 
 fn names(failures: &[Failure]) -> String {

@@ -23,9 +23,11 @@ mod seams;
 mod verdict;
 
 pub use crew::Crew;
+pub(crate) use error::is_blocked;
 pub use error::{ActionError, Failure, RunError};
 pub use label::{of_action, of_call};
 pub use progress::{Event, EventKind, Progress, Report, Silent};
+pub(crate) use resume::close_absent;
 pub use resume::settle;
 pub use seams::{Launcher, NodeAddress, Prepared, StepError, StepRunner};
 
@@ -136,6 +138,9 @@ pub async fn run(
     launcher: &dyn Launcher,
     steps: &dyn StepRunner,
 ) -> Result<Summary, RunError> {
+    if context.store.read(|state| state.going_down) {
+        context.store.update(|state| state.going_down = false).map_err(RunError::from_state)?;
+    }
     let poller = Poller::new(context);
     let run = Run {
         plan,

@@ -96,7 +96,7 @@ fn forget(context: &Context<'_>, ids: Vec<String>) -> Result<(), ActionError> {
 }
 
 /// Closes what is certain not to have happened, and what the next plan decides anew.
-fn close_absent(context: &Context<'_>, inventory: &Inventory) -> Result<(), ActionError> {
+pub(crate) fn close_absent(context: &Context<'_>, inventory: &Inventory) -> Result<(), ActionError> {
     for open in context.journal.open_calls() {
         if may_still_appear(context, &open, inventory) {
             continue;

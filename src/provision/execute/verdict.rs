@@ -39,9 +39,7 @@ pub(crate) fn judge(call: &Call<String>, error: &CloudError) -> Verdict {
         "InternalError" | "InternalFailure" | "ServiceUnavailable" | "Unavailable" => return Verdict::Unsure,
         "IdempotentParameterMismatch" => return Verdict::Mismatch,
         "InsufficientInstanceCapacity" | "InsufficientHostCapacity" => return Verdict::Replace,
-        "DependencyViolation" | "InvalidGroup.InUse" | "VolumeInUse" | "InvalidNetworkInterface.InUse" => {
-            return Verdict::Blocked;
-        }
+        _ if is_blocked(error) => return Verdict::Blocked,
         "IncorrectInstanceState" | "IncorrectState" | "InvalidVpcState" => return Verdict::Later,
         _ => {}
     }
@@ -60,6 +58,15 @@ pub(crate) fn judge(call: &Call<String>, error: &CloudError) -> Verdict {
         cloud::Verdict::Replace if matches!(call, Call::RunInstances(_)) => Verdict::Replace,
         cloud::Verdict::Replace | cloud::Verdict::LookAgain | cloud::Verdict::Stop => Verdict::Stop,
     }
+}
+
+/// Whether something still depends on what a removal would take away.
+pub(crate) fn is_blocked(error: &CloudError) -> bool {
+    let in_use =
+        ["DependencyViolation", "InvalidGroup.InUse", "VolumeInUse", "InvalidNetworkInterface.InUse"];
+    in_use.contains(&error.code.as_str())
+        // AWS's answer to deleting an interface that is attached.
+        || (error.operation == "DeleteNetworkInterface" && error.code == "InvalidParameterValue")
 }
 
 /// Judges why an instance ended by itself (`Server.InternalError: …`): worth another attempt?

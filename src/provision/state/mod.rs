@@ -100,4 +100,4 @@ impl base::Classified for StateError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
