@@ -70,6 +70,8 @@ struct Pump<'a> {
     feed: Feed,
     /// The call whose packet is half sent.
     half: Option<Call>,
+    /// Bytes left in the library's queue after the last round.
+    unread: u32,
 }
 
 /// Runs an already started command to its end and gives its exit status.
@@ -79,8 +81,17 @@ pub(crate) fn pump(
     channel: &mut Channel,
     ends: &mut dyn Ends,
 ) -> Result<i32, Halt> {
-    let mut pump =
-        Pump { wire, channel, ends, buffer: vec![0; PIECE], from: 0, to: 0, feed: Feed::Open, half: None };
+    let mut pump = Pump {
+        wire,
+        channel,
+        ends,
+        buffer: vec![0; PIECE],
+        from: 0,
+        to: 0,
+        feed: Feed::Open,
+        half: None,
+        unread: 0,
+    };
     while !pump.step(scope)? {}
     wire.drive(scope, |_| channel.close())?;
     wire.drive(scope, |_| channel.wait_close())?;
@@ -97,12 +108,16 @@ impl Pump<'_> {
             let channel = &mut *self.channel;
             self.wire.drive(scope, |_| channel.request_pty_size(width, height, None, None))?;
         }
+        let shut = self.channel.write_window().remaining == 0;
         moved |= self.read(Stream::Stdout)?;
         moved |= self.read(Stream::Stderr)?;
         if self.half.is_none() && self.channel.eof() {
             return Ok(true);
         }
         if moved {
+            self.unread = 0;
+        }
+        if moved || self.overtaken(shut) {
             scope.check()?;
         } else {
             let hungry = matches!(self.feed, Feed::Open) && self.from == self.to;
@@ -110,6 +125,19 @@ impl Pump<'_> {
             self.wire.wait(scope, source)?;
         }
         Ok(false)
+    }
+
+    /// Whether a call took something off the socket that another one, earlier in this
+    /// round, would have used: poll(2) would wait for what is already here.
+    fn overtaken(&mut self, shut: bool) -> bool {
+        if self.half.is_some() {
+            return false;
+        }
+        // Bytes that nothing reads (of a third stream) are looked at once, not for ever.
+        let unread = self.channel.read_window().available;
+        let arrived = unread > 0 && unread != self.unread;
+        self.unread = unread;
+        arrived || (shut && self.from < self.to && self.channel.write_window().remaining > 0)
     }
 
     fn may(&self, call: Call) -> bool {

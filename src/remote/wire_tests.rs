@@ -231,6 +231,27 @@ async fn both_directions_flow_at_once_through_key_changes_and_the_output_is_boun
 }
 
 #[tokio::test]
+async fn many_short_answers_on_both_streams_never_wait_for_each_other() {
+    let Some(sshd) = Sshd::up("").await else {
+        return;
+    };
+    let session = connected(&ssh(), &sshd.target()).await;
+    let mut slowest = Duration::ZERO;
+    for _ in 0..30 {
+        let started = Instant::now();
+        let output = run(&*session, "for n in 1 2 3 4; do echo $n; echo $n >&2; done").await;
+        assert_eq!(
+            (output.stdout_text().as_str(), output.stderr_text().as_str()),
+            ("1\n2\n3\n4\n", "1\n2\n3\n4\n")
+        );
+        slowest = slowest.max(started.elapsed());
+    }
+    println!("slowest of 30 commands: {slowest:?}");
+    // Far below the time after which a connection that hears nothing looks again.
+    assert!(slowest < Duration::from_secs(3), "{slowest:?}");
+}
+
+#[tokio::test]
 async fn a_large_file_arrives_whole_and_fast() {
     let Some(sshd) = Sshd::up("").await else {
         return;
