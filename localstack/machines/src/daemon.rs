@@ -105,8 +105,10 @@ pub(crate) async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
     let mut ticks = tokio::time::interval(POLL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while shutdown.race(ticks.tick()).await.is_some() {
-        daemon.observe(&mut observers).await;
-        daemon.step().await;
+        // A call that hangs must not hold up the end.
+        if shutdown.race(daemon.observe(&mut observers)).await.is_some() {
+            daemon.step().await;
+        }
     }
     info!("ending; machines go on running");
     while let Some(done) = daemon.tasks.join_next().await {
@@ -196,7 +198,7 @@ impl Daemon {
         let Some(world) = self.world.take() else { return };
         self.apply_rules(&world).await;
         self.apply_routes(&world).await;
-        let machines = self.machines();
+        let machines = self.machines(&world);
         self.publish(&world.instances);
         for action in decide(&world.instances, &machines, self.now_ms()) {
             self.execute(action, &world.instances);
@@ -214,7 +216,7 @@ impl Daemon {
     }
 
     /// What there is of each machine.
-    fn machines(&mut self) -> BTreeMap<String, Body> {
+    fn machines(&mut self, world: &World) -> BTreeMap<String, Body> {
         let now_ms = self.now_ms();
         let ids: BTreeSet<String> = match self.settings.state.ids() {
             Ok(ids) => ids.into_iter().collect(),
@@ -223,7 +225,8 @@ impl Daemon {
                 return BTreeMap::new();
             }
         };
-        self.memory.retain(|id, memory| memory.busy || ids.contains(id) || memory.refused.is_some());
+        let listed = |id: &String| world.instances.iter().any(|i| i.id == *id);
+        self.memory.retain(|id, memory| memory.busy || ids.contains(id) || listed(id));
         let mut bodies: BTreeMap<String, Body> = BTreeMap::new();
         for (id, memory) in &self.memory {
             if memory.busy {
@@ -234,7 +237,8 @@ impl Daemon {
             let folder = self.settings.state.machine(&id);
             let memory = self.memory.entry(id.clone()).or_default();
             if !memory.busy {
-                bodies.insert(id, memory.body(machine::running(&folder), now_ms));
+                let plugged = net::is_plugged(&id);
+                bodies.insert(id, memory.body(machine::running(&folder), plugged, now_ms));
             }
         }
         bodies
@@ -303,7 +307,7 @@ impl Daemon {
                     });
                 }
             }
-            Action::Kill(id) => {
+            Action::End(id) => {
                 let name = id.clone();
                 self.spawn(id.clone(), action, async move { machine::end(&name).await.map(|()| None) });
             }
@@ -354,7 +358,7 @@ impl Daemon {
 
 impl Memory {
     /// What there is, now that `running` was looked up; notices that it ended.
-    fn body(&mut self, running: Option<Process>, now_ms: u64) -> Body {
+    fn body(&mut self, running: Option<Process>, plugged: bool, now_ms: u64) -> Body {
         match (running, self.stopping_since_ms) {
             (Some(_), Some(since_ms)) => Body::Stopping { since_ms },
             (Some(process), None) => {
@@ -366,7 +370,7 @@ impl Memory {
             }
             (None, _) => {
                 self.ended(now_ms);
-                Body::Stopped { not_before_ms: self.not_before_ms }
+                Body::Stopped { not_before_ms: self.not_before_ms, plugged }
             }
         }
     }
@@ -398,7 +402,7 @@ impl Memory {
                 self.booted = false;
                 self.stopping_since_ms = None;
             }
-            Action::Kill(_) | Action::Remove(_) | Action::Stop(_) | Action::Refuse(..) => {}
+            Action::End(_) | Action::Remove(_) | Action::Stop(_) | Action::Refuse(..) => {}
         }
     }
 

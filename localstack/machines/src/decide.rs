@@ -23,10 +23,12 @@ pub(crate) enum Body {
         /// When, in the daemon's own milliseconds.
         since_ms: u64,
     },
-    /// Its disk is there, nothing runs; not to be started before this time.
+    /// Its disk is there, its init does not run.
     Stopped {
-        /// In the daemon's own milliseconds.
+        /// Not to be started before this time, in the daemon's own milliseconds.
         not_before_ms: u64,
+        /// Whether its namespace is still there, in which the kernel answers for it.
+        plugged: bool,
     },
     /// An earlier action is still at work on it.
     Busy,
@@ -39,8 +41,9 @@ pub(crate) enum Action {
     Start(String),
     /// Ask it to shut down.
     Stop(String),
-    /// It did not shut down in time.
-    Kill(String),
+    /// End what is left of its processes and unplug it: it shut down, or did not
+    /// within its time.
+    End(String),
     /// End it and delete its disk.
     Remove(String),
     /// No machine can be made for this instance; said once.
@@ -52,7 +55,7 @@ impl fmt::Display for Action {
         match self {
             Self::Start(id) => write!(f, "start {id}"),
             Self::Stop(id) => write!(f, "stop {id}"),
-            Self::Kill(id) => write!(f, "kill {id}: it did not shut down in time"),
+            Self::End(id) => write!(f, "end {id}"),
             Self::Remove(id) => write!(f, "remove {id}"),
             Self::Refuse(id, why) => write!(f, "no machine for {id}: {why}"),
         }
@@ -95,9 +98,10 @@ fn existing(
         (Body::Running, Lifecycle::Stopped) => Some(Action::Stop(id.to_owned())),
         // Stopped and started again before it was down: it goes down first, as on AWS.
         (Body::Stopping { since_ms }, _) => {
-            (now_ms.saturating_sub(since_ms) >= STOP_GRACE_MS).then(|| Action::Kill(id.to_owned()))
+            (now_ms.saturating_sub(since_ms) >= STOP_GRACE_MS).then(|| Action::End(id.to_owned()))
         }
-        (Body::Stopped { not_before_ms }, Lifecycle::Running) => (now_ms >= not_before_ms
+        (Body::Stopped { plugged, .. }, Lifecycle::Stopped) => plugged.then(|| Action::End(id.to_owned())),
+        (Body::Stopped { not_before_ms, .. }, Lifecycle::Running) => (now_ms >= not_before_ms
             && instance.is_some_and(|i| refusal(i, holders).is_none()))
         .then(|| Action::Start(id.to_owned())),
     }
@@ -145,7 +149,8 @@ mod tests {
     #[test]
     fn each_pair_of_wanted_and_found_has_its_one_action() {
         use Lifecycle::{Running, Stopped, Terminated};
-        let stopped = Body::Stopped { not_before_ms: 50 };
+        let stopped = Body::Stopped { not_before_ms: 50, plugged: false };
+        let plugged = Body::Stopped { not_before_ms: 50, plugged: true };
         let stopping = Body::Stopping { since_ms: 0 };
         check(&[with(Running)], None, 0, &["start i-1"]);
         check(&[with(Running)], Some(Body::Running), 0, &[]);
@@ -155,8 +160,10 @@ mod tests {
         check(&[with(Stopped)], None, 0, &[]);
         check(&[with(Stopped)], Some(Body::Running), 0, &["stop i-1"]);
         check(&[with(Stopped)], Some(stopped), 0, &[]);
+        check(&[with(Stopped)], Some(plugged), 0, &["end i-1"]);
+        check(&[with(Running)], Some(plugged), 49, &[]);
         check(&[with(Stopped)], Some(stopping), 1, &[]);
-        check(&[with(Stopped)], Some(stopping), STOP_GRACE_MS, &["kill i-1: it did not shut down in time"]);
+        check(&[with(Stopped)], Some(stopping), STOP_GRACE_MS, &["end i-1"]);
         check(&[with(Terminated)], None, 0, &[]);
         check(&[with(Terminated)], Some(Body::Running), 0, &["remove i-1"]);
         check(&[with(Terminated)], Some(stopped), 0, &["remove i-1"]);
@@ -166,7 +173,7 @@ mod tests {
     #[test]
     fn a_machine_whose_instance_is_no_longer_listed_goes() {
         check(&[], Some(Body::Running), 0, &["remove i-1"]);
-        check(&[], Some(Body::Stopped { not_before_ms: 0 }), 0, &["remove i-1"]);
+        check(&[], Some(Body::Stopped { not_before_ms: 0, plugged: false }), 0, &["remove i-1"]);
     }
 
     #[test]

@@ -192,6 +192,11 @@ pub(crate) async fn plug(instance: &Instance) -> Result<(), Error> {
     run(&["ip", "-n", &netns, "-batch", "-"], &machine).await.map(|_| ())
 }
 
+/// Whether a machine's namespace exists.
+pub(crate) fn is_plugged(instance: &str) -> bool {
+    std::path::Path::new(&netns_path(&names::netns(instance))).exists()
+}
+
 /// Removes a machine's namespace and, with it, its cable.
 ///
 /// # Errors

@@ -18,8 +18,8 @@ use ipnet::Ipv4Net;
 
 use crate::model::{Group, Instance, Lifecycle, Permission, PublicKey, World};
 
-/// One call; the next poll is half a second away.
-const CALL_LIMIT: Duration = Duration::from_secs(5);
+/// One call. LocalStack takes seconds over its first, when it loads the service.
+const CALL_LIMIT: Duration = Duration::from_secs(15);
 
 /// EC2 did not answer, or not in a way that can be believed.
 #[derive(Debug, thiserror::Error)]

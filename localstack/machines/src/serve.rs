@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -144,30 +144,41 @@ pub(crate) async fn mirror(listener: TcpListener, folder: PathBuf, shutdown: Shu
 
 /// One file of the mirror, which has no folders. Kept once read: every machine of
 /// a cluster wants the same ones at the same time.
-async fn file(
-    folder: &std::path::Path,
-    files: &Mutex<BTreeMap<String, Bytes>>,
-    path: &str,
-) -> Response<Full<Bytes>> {
-    let name = path.trim_start_matches("/").trim_start_matches("./").replace("%3a", ":").replace("%3A", ":");
-    let name = name.replace("%2b", "+").replace("%2B", "+").replace("%7e", "~").replace("%7E", "~");
-    if name.contains('/') || name.starts_with('.') || name.is_empty() {
-        return plain(404, "no such file\n");
-    }
+async fn file(folder: &Path, files: &Mutex<BTreeMap<String, Bytes>>, path: &str) -> Response<Full<Bytes>> {
+    let Some(name) = file_name(path) else { return plain(404, "no such file\n") };
     let kept = files.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
     if let Some(bytes) = kept {
         return respond(200, "application/octet-stream", bytes);
     }
-    // apt writes a colon in a version as %3a, and so does the file's own name.
-    let on_disk = [name.clone(), name.replace(':', "%3a")];
-    for candidate in on_disk {
-        if let Ok(bytes) = tokio::fs::read(folder.join(candidate)).await {
+    match tokio::fs::read(folder.join(&name)).await {
+        Ok(bytes) => {
             let bytes = Bytes::from(bytes);
             files.lock().unwrap_or_else(PoisonError::into_inner).insert(name, bytes.clone());
-            return respond(200, "application/octet-stream", bytes);
+            respond(200, "application/octet-stream", bytes)
         }
+        Err(_) => plain(404, "no such file\n"),
     }
-    plain(404, "no such file\n")
+}
+
+/// The file that a path names: `/./runc_1.1.5%2bds1_amd64.deb`. None for anything
+/// that would lead out of the folder.
+fn file_name(path: &str) -> Option<String> {
+    let path = path.trim_start_matches('/').trim_start_matches("./");
+    let mut name = Vec::with_capacity(path.len());
+    let mut bytes = path.bytes();
+    while let Some(byte) = bytes.next() {
+        let decoded = match byte {
+            b'%' => {
+                let digits = [bytes.next()?, bytes.next()?];
+                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+            }
+            other => other,
+        };
+        name.push(decoded);
+    }
+    let name = String::from_utf8(name).ok()?;
+    let plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
+    plain.then_some(name)
 }
 
 /// Answers names until shutdown.
@@ -223,4 +234,30 @@ fn respond(status: u16, kind: &'static str, body: Bytes) -> Response<Full<Bytes>
         hyper::StatusCode::from_u16(status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert("content-type", hyper::header::HeaderValue::from_static(kind));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_a_file_of_the_mirror_or_nothing() {
+        assert_eq!(file_name("/./runc_1.1.5%2bds1.deb").as_deref(), Some("runc_1.1.5+ds1.deb"));
+        assert_eq!(file_name("/Packages.gz").as_deref(), Some("Packages.gz"));
+        for path in ["/", "/../etc/passwd", "/%2e%2e/x", "/a/b", "/a%2fb", "/a%00", "/a%4", "/.hidden"] {
+            assert_eq!(file_name(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_good_for_its_own_instance_only() {
+        let tokens = Tokens::default();
+        let token = tokens.issue("i-1", 60);
+        assert_eq!(tokens.check(Some(&token), "i-1"), Token::Valid);
+        assert_eq!(tokens.check(Some(&token), "i-2"), Token::Invalid);
+        assert_eq!(tokens.check(Some("guess"), "i-1"), Token::Invalid);
+        assert_eq!(tokens.check(None, "i-1"), Token::Absent);
+        let expired = tokens.issue("i-1", 0);
+        assert_eq!(tokens.check(Some(&expired), "i-1"), Token::Invalid);
+    }
 }
