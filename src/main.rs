@@ -1,2 +1,7 @@
-//! cluster
-fn main() {}
+//! `cluster`: raises a Kubernetes cluster on EC2 machines, and keeps it.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

@@ -3,7 +3,9 @@
 //! Decides nothing about what a cluster should be; that is `plan`'s.
 
 pub mod bootstrap;
-pub mod down;
+mod down;
 pub mod execute;
 pub mod journal;
 pub mod state;
+
+pub use down::{DownError, Removed, down};

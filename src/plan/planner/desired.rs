@@ -127,10 +127,10 @@ impl Desired {
         Tags::of_slot(&self.name, &self.uid, slot)
     }
 
-    /// The key pair's and security groups' name in AWS: unique per account and region, or VPC.
+    /// The key pair's and security groups' name in AWS: unique in the account's region, or in the VPC.
     #[must_use]
     pub fn resource_name(&self, slot: &str) -> String {
-        format!("{}-{}-{}", self.name, slot, self.uid.get(..8).unwrap_or(&self.uid))
+        format!("cluster-{}-{slot}", self.name)
     }
 }
 

@@ -19,6 +19,8 @@ pub struct HostKeys {
     pub single_use: Option<String>,
     /// Made on the node; `None` before the first session.
     pub own: Option<String>,
+    /// The instance that passed every step: from then on it holds data.
+    pub established: Option<String>,
 }
 
 impl HostKeys {

@@ -210,7 +210,11 @@ impl Bootstrap {
         run.look().await
     }
 
-    pub(super) fn target(&self, slot: &str, at: Addresses) -> Result<Target, MaterialError> {
+    /// How a node is connected to now.
+    ///
+    /// # Errors
+    /// The record of its host keys cannot be read.
+    pub fn target(&self, slot: &str, at: Addresses) -> Result<Target, MaterialError> {
         let address = match at.public {
             Some(public) if self.settings.public => public,
             _ => at.private,

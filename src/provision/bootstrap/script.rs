@@ -52,13 +52,15 @@ pub(super) fn render(
 ) -> Result<String, ScriptError> {
     let files = files(node, material, step)?;
     let packages = node.facts.distribution.packages(node.role);
-    let artifact = artifact_name(node.digest);
-    let sources: Vec<String> =
-        node.masters.iter().map(|master| format!("https://{master}:6444/binaries/{artifact}")).collect();
+    let sources: Vec<String> = node
+        .masters
+        .iter()
+        .map(|master| format!("https://{master}:6444/binaries/sha256:{}", node.digest))
+        .collect();
     let body = Body {
         packages: &packages,
         digest: node.digest,
-        artifact: &artifact,
+        artifact: node.digest,
         uploaded: node.uploaded,
         sources: &sources,
     };
@@ -71,11 +73,6 @@ pub(super) fn packages_at_boot(distribution: &Distribution, role: Role) -> Resul
     let body = Body { packages: &packages, digest: "", artifact: "", uploaded: None, sources: &[] };
     let script = template::step_script(body_name(Step::Packages), &body, &[], true)?;
     Ok(format!("(\n{script}\n) || exit 0\n"))
-}
-
-/// Under which name a binary is handed on.
-pub(super) fn artifact_name(digest: &str) -> String {
-    format!("sha256:{digest}")
 }
 
 fn body_name(step: Step) -> &'static str {

@@ -54,7 +54,7 @@ pub(super) fn make(vault: &dyn Vault, slot: &str, role: Role, attempt: u32) -> R
     if text.len() > LIMIT {
         return Err(UserDataError::TooLong { slot: slot.to_owned(), bytes: text.len() });
     }
-    HostKeys { attempt, single_use: Some(public), own: None }.save(vault, slot)?;
+    HostKeys { attempt, single_use: Some(public), ..HostKeys::default() }.save(vault, slot)?;
     Ok(text)
 }
 

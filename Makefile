@@ -1,0 +1,44 @@
+# Everything a developer types. Both `make demo` and `make test` do their own set-up
+# on a fresh Debian machine with a Rust toolchain.
+
+SHELL := /bin/bash
+# Outside the checkout, so that a fresh clone finds its dependencies built.
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cluster-build/target
+HOST := $(shell rustc --print host-tuple 2>/dev/null)
+BIN := $(CARGO_TARGET_DIR)/$(HOST)/debug
+
+.PHONY: help demo demo-down test check bench dist sweep setup
+
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+## make demo       raise a cluster of real machines here, on LocalStack (root; ~2 GB of disk)
+demo:
+	@scripts/demo up
+
+## make demo-down  take the demo away again, machines and all
+demo-down:
+	@scripts/demo down
+
+## make test       everything CI runs: crates, command line, and a fleet of real machines
+test:
+	@scripts/test
+
+## make check      fmt, clippy and the pure crates' tests: two minutes warm
+check: setup
+	@scripts/check
+
+## make bench      time `up` on machines, and what else BENCHMARKS.md shows
+bench: setup
+	@scripts/bench
+
+## make sweep      kill `up` and `down` at every journal write, a fresh cluster each (long)
+sweep: setup
+	@scripts/sweep
+
+## make dist       the optimised static binary, in dist/
+dist: setup
+	@scripts/dist
+
+setup:
+	@scripts/setup

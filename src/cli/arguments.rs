@@ -1,0 +1,190 @@
+//! The command line, as clap reads it. The help texts are the reference.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Raises a Kubernetes cluster on EC2 machines, and keeps it.
+///
+/// Describe the cluster in cluster.yaml (`cluster init` writes one), look at
+/// what would happen (`cluster plan`), make it so (`cluster up`), and remove it
+/// again (`cluster down`). Every command that changes something says what, and asks.
+#[derive(Debug, Parser)]
+#[command(name = "cluster", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cluster {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write a commented cluster.yaml
+    Init(Init),
+    /// Print the JSON Schema of cluster.yaml
+    Schema,
+    /// Show the exact actions that `up` would run; exit status 2 if there are any
+    Plan(Plan),
+    /// Raise the cluster, or bring it to what cluster.yaml says
+    Up(Up),
+    /// Show the machines and what is wrong with them
+    Status(Status),
+    /// Open a shell on a node, or run a command there
+    Ssh(Ssh),
+    /// Show certificates and when they expire
+    Pki(Pki),
+    /// Remove everything that belongs to the cluster
+    Down(Down),
+    /// What runs on a node (used by the nodes themselves)
+    #[command(subcommand, hide = true)]
+    Node(Node),
+    /// Print shell completions
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write one page a command into a folder
+    Man {
+        /// Folder to write into
+        folder: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The cluster's name [default: the folder's]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) file: File,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct File {
+    /// The cluster's description
+    #[arg(short, long, value_name = "PATH", default_value = "cluster.yaml")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// For programs (`up` and `down`: a line per event)
+    Json,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Output {
+    /// Text for people or JSON for programs
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    pub(crate) file: File,
+    #[command(flatten)]
+    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) binary: Binary,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Binary {
+    /// The static binary that goes onto the nodes [default: this one, or the one beside it]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) node_binary: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub(crate) file: File,
+    #[command(flatten)]
+    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) binary: Binary,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// End the process after this many journal writes: for tests of resuming
+    #[arg(long, value_name = "N", hide = true)]
+    pub(crate) crash_after: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) file: File,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ssh {
+    #[command(flatten)]
+    pub(crate) file: File,
+    /// The node, such as master-0
+    pub(crate) node: String,
+    /// The command to run there [default: a login shell]
+    #[arg(last = true)]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pki {
+    #[command(flatten)]
+    pub(crate) file: File,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Down {
+    #[command(flatten)]
+    pub(crate) file: File,
+    #[command(flatten)]
+    pub(crate) output: Output,
+    /// The cluster's name, where there is no cluster.yaml
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Its region, where there is no cluster.yaml
+    #[arg(long, value_name = "REGION", requires = "name")]
+    pub(crate) region: Option<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// End the process after this many journal writes: for tests of resuming
+    #[arg(long, value_name = "N", hide = true)]
+    pub(crate) crash_after: Option<u64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Node {
+    /// Check etcd (on a master) and containerd
+    Check {
+        /// Only this part
+        #[arg(value_enum)]
+        part: Option<Part>,
+        /// Keep trying for this many seconds
+        #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+        wait: u64,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Hand the cluster binary on to other nodes
+    Artifacts {
+        /// Address and port to listen on
+        #[arg(long, value_name = "ADDRESS")]
+        listen: SocketAddr,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// etcd over mTLS
+    Etcd,
+    /// containerd over its socket
+    Containerd,
+}

@@ -1,0 +1,84 @@
+//! What most commands begin with: cluster.yaml, an account, and the state folder of the cluster there.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use base::{Clock, SystemClock};
+use cloud::{Caller, Cloud, Ec2};
+use plan::config::{self, Config};
+use provision::state::{Folder, Lock, StateFile, Store, base_folder};
+
+/// An account in a region, and the cluster there that is meant.
+pub(crate) struct Context {
+    /// The cluster's name.
+    pub(crate) name: String,
+    /// AWS.
+    pub(crate) cloud: Arc<dyn Cloud>,
+    /// Region.
+    pub(crate) region: String,
+    /// The endpoint configured in place of AWS's own.
+    pub(crate) endpoint: Option<String>,
+    /// Whose credentials these are.
+    pub(crate) caller: Caller,
+    /// The cluster's state folder, which need not exist.
+    pub(crate) folder: Folder,
+    /// Time.
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Reads and validates cluster.yaml.
+pub(crate) fn read_config(path: &Path) -> anyhow::Result<Config> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(
+            "{} does not exist; `cluster init` writes one, --file names another",
+            path.display()
+        ),
+        Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+    };
+    config::parse(&text, &path.display().to_string()).map_err(|mistakes| anyhow::anyhow!("{mistakes}"))
+}
+
+impl Context {
+    /// Finds out who we are and where.
+    pub(crate) async fn open(name: &str, region: Option<&str>) -> anyhow::Result<Self> {
+        let ec2 = Ec2::connect(region).await?;
+        let caller = ec2.caller().await?;
+        let region = ec2.region().to_owned();
+        let folder = Folder::new(&state_base()?, &caller.account, &region, name)?;
+        Ok(Self {
+            name: name.to_owned(),
+            region,
+            endpoint: ec2.endpoint().map(str::to_owned),
+            caller,
+            folder,
+            cloud: Arc::new(ec2),
+            clock: Arc::new(SystemClock),
+        })
+    }
+
+    /// What the state folder remembers, checked against where we are. Takes no lock.
+    pub(crate) fn remembered(&self) -> anyhow::Result<Option<StateFile>> {
+        let file = self.folder.read()?;
+        if let Some(file) = &file {
+            file.check(&self.caller.account, &self.region, self.endpoint.as_deref())?;
+        }
+        Ok(file)
+    }
+
+    /// Locks the state folder; `command` is what the next to ask is told.
+    pub(crate) fn lock(&self, command: &str) -> anyhow::Result<Lock> {
+        Ok(self.folder.lock(command, &*self.clock)?)
+    }
+
+    /// Checks an opened state against where we are.
+    pub(crate) fn check(&self, store: &Store) -> anyhow::Result<()> {
+        Ok(store.read(|file| file.check(&self.caller.account, &self.region, self.endpoint.as_deref()))?)
+    }
+}
+
+fn state_base() -> anyhow::Result<PathBuf> {
+    let base = base_folder(std::env::var_os("XDG_STATE_HOME"), std::env::var_os("HOME"));
+    base.context("neither XDG_STATE_HOME nor HOME is set, so there is no place for the cluster's state")
+}

@@ -1,0 +1,76 @@
+//! The commands: a file each. They wire parts together and print; they decide nothing.
+
+mod access;
+mod arguments;
+mod ask;
+mod completions;
+mod context;
+mod crash;
+mod decide;
+mod down;
+
+mod files;
+mod fleet;
+mod init;
+mod interrupt;
+mod man;
+mod node;
+mod output;
+mod pki;
+mod plan;
+mod progress;
+mod ssh;
+mod status;
+mod target;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use arguments::{Cluster, Command};
+use output::Failure;
+
+/// Exit status for "there are changes" (`plan`).
+const CHANGES: u8 = 2;
+
+/// Parses the command line and runs it.
+pub(crate) fn run() -> ExitCode {
+    let arguments = Cluster::parse();
+    base::telemetry::init("warn");
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::print_error(&anyhow::Error::new(error).context("start the runtime"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(dispatch(arguments.command));
+    // A thread that waits for a name or a host must not keep a finished command.
+    runtime.shutdown_background();
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            if error.downcast_ref::<Failure>().is_none_or(|failure| !failure.said) {
+                output::print_error(&error);
+            }
+            error.downcast_ref::<Failure>().map_or(ExitCode::FAILURE, |failure| ExitCode::from(failure.code))
+        }
+    }
+}
+
+async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Schema => init::schema(),
+        Command::Plan(arguments) => plan::run(&arguments).await,
+        Command::Up(arguments) => up::run(&arguments).await,
+        Command::Status(arguments) => status::run(&arguments).await,
+        Command::Ssh(arguments) => ssh::run(&arguments).await,
+        Command::Pki(arguments) => pki::run(&arguments).await,
+        Command::Down(arguments) => down::run(&arguments).await,
+        Command::Node(command) => node::run(&command).await,
+        Command::Completions { shell } => completions::run(shell),
+        Command::Man { folder } => man::run(folder.as_deref()),
+    }
+}

@@ -1,0 +1,213 @@
+//! `cluster up`: look, decide, ask, do.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+use base::{RandomIds, Shutdown};
+use plan::config::Config;
+use plan::{Action, price};
+use provision::bootstrap::{Material, Vault};
+use provision::execute::{self, Limits, RunError};
+use provision::journal::Journal;
+use provision::state::{NewState, Opened, StateFile, Store};
+
+use super::arguments::{Format, Up};
+use super::context::{self, Context};
+use super::crash::CrashAfter;
+use super::decide::{self, Decided, Situation};
+use super::files::{APPLIED_BINARY, StoreVault};
+use super::fleet::{self, Fleet};
+use super::output::Failure;
+use super::progress::Screen;
+use super::target::Target;
+use super::{ask, interrupt, output, plan as plan_screen};
+
+const STOPPING: &str = "calls in flight are finished, nothing new is started (Ctrl-C again ends at once)";
+
+/// Raises the cluster, or brings it to what cluster.yaml says.
+pub(crate) async fn run(arguments: &Up) -> anyhow::Result<ExitCode> {
+    let began = Instant::now();
+    let config = context::read_config(&arguments.file.file)?;
+    let shutdown = Shutdown::new();
+    interrupt::on_signal_saying(&shutdown, STOPPING)?;
+    let context = Context::open(&config.name, config.region.as_deref()).await?;
+    let screen = Screen::new(arguments.output.output);
+    let store = Arc::new(open(&context).await?);
+    let journal = CrashAfter::attach(Journal::open(&context.folder.journal())?, arguments.crash_after);
+    let vault: Arc<dyn Vault> = Arc::new(StoreVault(Arc::clone(&store)));
+    let material = Arc::new(Material::open(vault.clone(), context.clock.clone(), &context.name)?);
+    let execution = execute::Context {
+        cluster: &context.name,
+        cloud: &*context.cloud,
+        journal: &journal,
+        store: &store,
+        clock: &*context.clock,
+        ids: &RandomIds,
+        shutdown: &shutdown,
+        progress: &screen,
+        limits: Limits::default(),
+    };
+    let inventory = execute::settle(&execution).await?;
+    let known = store.read(StateFile::clone);
+    let situation = Situation {
+        context: &context,
+        config: &config,
+        known: Some(&known),
+        inventory,
+        vault: Arc::clone(&vault),
+        material: Some(material),
+        node_binary: arguments.binary.node_binary.as_deref(),
+        shutdown: &shutdown,
+    };
+    let Decided { plan, observed, target, bootstrap, unchecked } = situation.decide().await?;
+    let bootstrap = bootstrap.context("the cluster's keys are there, so its steps are too")?;
+    screen.clear();
+    if plan.actions.is_empty() {
+        screen.say("nothing to do: the cluster is as cluster.yaml says");
+        finish(&store, &config, &target)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (denied, unasked) = decide::permissions(&*context.cloud, &plan).await?;
+    let decided = Decided {
+        plan,
+        observed,
+        target,
+        bootstrap: None,
+        unchecked: [unchecked, unasked].concat(),
+    };
+    if arguments.output.output == Format::Text {
+        eprint!("{}", summary(&context, &config, &decided));
+    }
+    if !denied.is_empty() {
+        bail!("AWS would refuse:\n  {}\ninfra/ holds the policy these credentials need", denied.join("\n  "));
+    }
+    if !arguments.yes {
+        ask::ask("Do this?", "yes")?;
+    }
+    let fleet = Fleet {
+        bootstrap,
+        roles: decided.target.desired.nodes.iter().map(|node| (node.slot.clone(), node.role)).collect(),
+        vault,
+    };
+    let result = execute::run(&decided.plan, &decided.observed.inventory, &execution, &fleet, &fleet).await;
+    screen.clear();
+    match result {
+        Ok(_) => {}
+        Err(error) => return Err(unfinished(&context, &screen, error).await),
+    }
+    finish(&store, &config, &decided.target)?;
+    screen.say(&farewell(&context, &config, began));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Locks the state folder, and begins a new state where there is none.
+async fn open(context: &Context) -> anyhow::Result<Store> {
+    let lock = context.lock("up")?;
+    match Store::open(&context.folder, lock)? {
+        Opened::Known(store) => {
+            context.check(&store)?;
+            store.update(|file| file.going_down = false)?;
+            Ok(store)
+        }
+        Opened::New(lock) => {
+            let inventory = context.cloud.inventory(&context.name).await?;
+            decide::refuse_orphans(context, &inventory)?;
+            let new = NewState {
+                name: context.name.clone(),
+                uid: base::Ids::next(&RandomIds),
+                account: context.caller.account.clone(),
+                region: context.region.clone(),
+                endpoint: context.endpoint.clone(),
+            };
+            let file = StateFile::new(new, context.clock.now());
+            Ok(Store::create(&context.folder, lock, file)?)
+        }
+    }
+}
+
+/// The run went through: what cluster.yaml says now is what the next edit is compared with.
+fn finish(store: &Arc<Store>, config: &Config, target: &Target) -> anyhow::Result<()> {
+    let applied = serde_json::to_value(config)?;
+    StoreVault(Arc::clone(store)).write(APPLIED_BINARY, &target.binary.digest)?;
+    store.update(|file| file.applied_config = Some(applied))?;
+    Ok(())
+}
+
+/// What `up` shows before it asks.
+fn summary(context: &Context, config: &Config, decided: &Decided) -> String {
+    let access = &decided.target.access;
+    let nets = |nets: &[ipnet::Ipv4Net]| match nets {
+        [] => "nobody".to_owned(),
+        nets => nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    };
+    let mut text = format!(
+        "cluster {} in account {} ({}), region {}\n",
+        context.name, context.caller.account, context.caller.arn, context.region
+    );
+    if let Some(endpoint) = &context.endpoint {
+        text.push_str(&format!("endpoint {endpoint}\n"));
+    }
+    let ports: Vec<String> = config.access.service_ports.iter().map(ToString::to_string).collect();
+    text.push_str(&format!(
+        "\nwho may reach it\n  SSH       {}\n  API       {}\n  services  {} (ports {}, 30000-32767)\n",
+        nets(&access.ssh),
+        nets(&access.api),
+        nets(&access.services),
+        ports.join(", ")
+    ));
+    text.push_str(&format!("\nimage {} ({})\n", decided.target.image.name, decided.target.image.id));
+    text.push_str("\nwhat is done\n");
+    text.push_str(&plan_screen::render(&decided.plan));
+    if decided.plan.actions.iter().any(launches) {
+        let estimate = price::estimate(config, &context.region, true);
+        text.push_str("\nwhat the whole cluster is billed\n");
+        text.push_str(&estimate.to_string().lines().map(|line| format!("  {line}\n")).collect::<String>());
+    }
+    for line in &decided.unchecked {
+        text.push_str(&format!("not checked: {line}\n"));
+    }
+    text.push('\n');
+    text
+}
+
+fn launches(action: &Action) -> bool {
+    matches!(action, Action::Cloud { request: plan::model::Call::RunInstances(_), .. })
+}
+
+/// Says what a run that ended early left, what still bills and how to go on.
+async fn unfinished(context: &Context, screen: &Screen, error: RunError) -> anyhow::Error {
+    let interrupted = matches!(error, RunError::Interrupted { .. });
+    if let RunError::Failed { failures, .. } = &error {
+        for failure in failures {
+            let full = base::chain(&failure.error);
+            screen.say(&format!("\n{} {}: {full}", output::paint("error:", output::RED), failure.label));
+            if let Some(advice) = output::advice_of(&failure.error) {
+                screen.say(&advice);
+            }
+        }
+    }
+    screen.say(&format!("\n{error}"));
+    if let Ok(inventory) = context.cloud.inventory(&context.name).await {
+        let running: Vec<String> = fleet::nodes(&inventory, &context.name)
+            .map(|(slot, instance)| format!("{slot} ({}, {})", instance.id, instance.state.as_str()))
+            .collect();
+        if !running.is_empty() {
+            screen.say(&format!("billed meanwhile: {}", running.join(", ")));
+        }
+    }
+    screen.say("`cluster up` goes on from here; `cluster down` removes what is there");
+    if interrupted { Failure::interrupted() } else { Failure::said() }
+}
+
+fn farewell(context: &Context, config: &Config, began: Instant) -> String {
+    format!(
+        "\n{} {} is up: {} master, {} workers, in {:.1} s\nnext: `cluster status`, `cluster ssh master-0`; `cluster down` removes it all",
+        output::paint("done:", output::GREEN),
+        context.name,
+        config.masters.count,
+        config.node_count() - config.masters.count,
+        began.elapsed().as_secs_f64()
+    )
+}
