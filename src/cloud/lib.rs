@@ -4,6 +4,7 @@
 //! something: whether to look first and call again is the executor's to decide.
 
 mod advice;
+mod ec2;
 mod error;
 
 pub mod fake;
@@ -13,6 +14,7 @@ mod suite;
 mod table;
 
 pub use advice::{Advice, Verdict, advice};
+pub use ec2::Ec2;
 pub use error::CloudError;
 pub use seam::{Architecture, Caller, Cloud, Image, ImageQuery, InstanceType, Outcome, Permission, Zone};
 pub use table::{ADVICE, UNKNOWN};

@@ -13,7 +13,6 @@ use plan::model::{Call, InstanceState, Inventory, LaunchRequest, Protocol, Rule,
 use crate::seam::{Architecture, Cloud, Image, ImageQuery};
 use crate::{CloudError, Verdict};
 
-const POLLS: u32 = 200;
 pub(crate) const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
 
@@ -22,6 +21,8 @@ pub(crate) struct Kit<'a> {
     pub(crate) cloud: &'a dyn Cloud,
     pub(crate) clock: &'a dyn Clock,
     pub(crate) name: String,
+    /// Listings, a second apart, before something counts as never coming.
+    pub(crate) polls: u32,
 }
 
 /// The ids of what was made.
@@ -49,7 +50,7 @@ impl Kit<'_> {
     /// Calls until the answer is final; what is too new to be seen is asked for again.
     pub(crate) async fn call(&self, call: Call<String>) -> Result<Option<String>, CloudError> {
         let mut last = None;
-        for _ in 0..POLLS {
+        for _ in 0..self.polls {
             match self.cloud.apply(&call).await {
                 Ok(outcome) => return Ok(outcome.id),
                 Err(error) if error.is_not_found() || error.verdict() == Verdict::Retry => last = Some(error),
@@ -71,7 +72,7 @@ impl Kit<'_> {
     /// Lists until `holds`.
     pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Inventory) -> bool) -> Inventory {
         let mut seen = Inventory::default();
-        for _ in 0..POLLS {
+        for _ in 0..self.polls {
             seen = self.cloud.inventory(&self.name).await.unwrap();
             if holds(&seen) {
                 return seen;
@@ -191,6 +192,9 @@ pub(crate) fn deletions(seen: &Inventory) -> Vec<Call<String>> {
     }
     for group in seen.security_groups.iter().filter(|g| g.name != "default") {
         calls.push(Call::DeleteSecurityGroup { group: group.id.clone() });
+    }
+    for (association, _) in seen.route_tables.iter().flat_map(|table| &table.associations) {
+        calls.push(Call::DisassociateRouteTable { association: association.clone() });
     }
     for subnet in &seen.subnets {
         calls.push(Call::DeleteSubnet { subnet: subnet.id.clone() });

@@ -22,7 +22,7 @@ fn bench(rules: Rules) -> Bench {
 
 impl Bench {
     fn kit(&self) -> Kit<'_> {
-        Kit { cloud: &*self.fake, clock: &*self.clock, name: "demo".into() }
+        Kit { cloud: &*self.fake, clock: &*self.clock, name: "demo".into(), polls: 120 }
     }
 
     async fn code(&self, call: Call<String>) -> String {

@@ -1,0 +1,37 @@
+//! The real client on an endpoint that AWS_ENDPOINT_URL names, where one is given.
+
+use base::SystemClock;
+
+use super::*;
+use crate::suite::{self, Kit};
+
+/// The client, if the environment names an endpoint that is not AWS's; in CI it must.
+async fn endpoint() -> Option<Ec2> {
+    if std::env::var_os("AWS_ENDPOINT_URL").is_none() {
+        assert!(std::env::var_os("CI").is_none(), "in CI the suite needs AWS_ENDPOINT_URL");
+        return None;
+    }
+    Some(Ec2::connect(Some("us-east-1")).await.unwrap())
+}
+
+fn name() -> String {
+    format!("suite-{}", &base::Ids::next(&base::RandomIds)[..8])
+}
+
+#[tokio::test]
+async fn a_cluster_lives_and_leaves_nothing_on_the_given_endpoint() {
+    let Some(ec2) = endpoint().await else { return };
+    let kit = Kit { cloud: &ec2, clock: &SystemClock, name: name(), polls: 15 };
+    suite::questions(&kit).await;
+    suite::whole_life(&kit).await;
+}
+
+#[tokio::test]
+async fn a_dry_run_makes_nothing_on_the_given_endpoint() {
+    let Some(ec2) = endpoint().await else { return };
+    let kit = Kit { cloud: &ec2, clock: &SystemClock, name: name(), polls: 15 };
+    let cidr = suite::net("10.42.0.0/16");
+    let call = Call::CreateVpc { slot: "vpc".into(), cidr, tags: kit.tags("vpc") };
+    ec2.permission(&call).await.unwrap();
+    assert!(ec2.inventory(&kit.name).await.unwrap().is_empty());
+}
