@@ -16,10 +16,15 @@ fn root() -> PathBuf {
 
 /// Files of the project with this ending, build folders apart.
 fn files(ending: &str) -> Vec<PathBuf> {
-    let listed = Command::new("git").args(["ls-files", "-co", "--exclude-standard"]).current_dir(root()).output();
+    let listed =
+        Command::new("git").args(["ls-files", "-co", "--exclude-standard"]).current_dir(root()).output();
     let listed = String::from_utf8(listed.expect("git lists the files").stdout).unwrap();
-    let found: Vec<PathBuf> =
-        listed.lines().filter(|name| name.ends_with(ending)).map(|name| root().join(name)).filter(|path| path.exists()).collect();
+    let found: Vec<PathBuf> = listed
+        .lines()
+        .filter(|name| name.ends_with(ending))
+        .map(|name| root().join(name))
+        .filter(|path| path.exists())
+        .collect();
     assert!(!found.is_empty(), "no {ending} file was found");
     found
 }
@@ -41,7 +46,10 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let normal = |package: &serde_json::Value| {
         let all = package["dependencies"].as_array().cloned().unwrap_or_default();
-        all.iter().filter(|d| d["kind"].is_null()).map(|d| text(if d["rename"].is_null() { &d["name"] } else { &d["rename"] })).collect()
+        all.iter()
+            .filter(|d| d["kind"].is_null())
+            .map(|d| text(if d["rename"].is_null() { &d["name"] } else { &d["rename"] }))
+            .collect()
     };
     packages.iter().map(|package| (text(&package["name"]), normal(package))).collect()
 }
@@ -50,9 +58,8 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
 fn allowed() -> BTreeMap<String, BTreeSet<String>> {
     let text = read(root().join("ARCHITECTURE.md"));
     let rows = text.lines().filter(|line| line.starts_with("| `"));
-    let words = |cell: &str| -> Vec<String> {
-        cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
-    };
+    let words =
+        |cell: &str| -> Vec<String> { cell.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
     let mut table = BTreeMap::new();
     for row in rows {
         let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
@@ -76,8 +83,14 @@ fn each_crate_uses_exactly_what_the_architecture_allows() {
         let row = &table[name];
         let unasked: Vec<_> = uses.difference(row).collect();
         let unused: Vec<_> = row.difference(uses).collect();
-        assert!(unasked.is_empty(), "{name} uses {unasked:?}, which its row in ARCHITECTURE.md does not name");
-        assert!(unused.is_empty(), "the row of {name} in ARCHITECTURE.md names {unused:?}, which it does not use");
+        assert!(
+            unasked.is_empty(),
+            "{name} uses {unasked:?}, which its row in ARCHITECTURE.md does not name"
+        );
+        assert!(
+            unused.is_empty(),
+            "the row of {name} in ARCHITECTURE.md names {unused:?}, which it does not use"
+        );
     }
 }
 
@@ -117,7 +130,12 @@ fn every_source_file_says_what_it_is_and_stays_readable() {
 #[test]
 fn no_unfinished_work_is_committed() {
     // Spelled in two halves, so that this file does not find itself.
-    let words = [concat!("to", "do!("), concat!("unimple", "mented!("), concat!("#[ig", "nore"), concat!("FIX", "ME")];
+    let words = [
+        concat!("to", "do!("),
+        concat!("unimple", "mented!("),
+        concat!("#[ig", "nore"),
+        concat!("FIX", "ME"),
+    ];
     for path in files(".rs") {
         let text = read(&path);
         for word in words {

@@ -34,7 +34,10 @@ pub(crate) async fn resolve(config: &Config, endpoint: Option<&str>) -> anyhow::
     let own = match automatic.first() {
         None => Vec::new(),
         Some(field) => vec![own_address(config, public).await.with_context(|| {
-            format!("access.{field} is auto; write the CIDRs that may connect into access.{}", automatic.join(", access."))
+            format!(
+                "access.{field} is auto; write the CIDRs that may connect into access.{}",
+                automatic.join(", access.")
+            )
         })?],
     };
     let given = |value: &OrAuto<Vec<Ipv4Net>>| value.given().cloned().unwrap_or_else(|| own.clone());
@@ -57,12 +60,13 @@ pub(crate) fn dials_public(config: &Config, endpoint: Option<&str>) -> anyhow::R
 
 async fn own_address(config: &Config, public: bool) -> anyhow::Result<Ipv4Net> {
     let address = if public {
-        cloud::own_address(&config.access.address_url)
-            .await
-            .with_context(|| format!("access.addressUrl: {} did not tell this machine's address", config.access.address_url))?
+        cloud::own_address(&config.access.address_url).await.with_context(|| {
+            format!("access.addressUrl: {} did not tell this machine's address", config.access.address_url)
+        })?
     } else {
-        local_address(config.network.cidr)
-            .with_context(|| format!("no local address of this machine has a route to {}", config.network.cidr))?
+        local_address(config.network.cidr).with_context(|| {
+            format!("no local address of this machine has a route to {}", config.network.cidr)
+        })?
     };
     Ok(Ipv4Net::from(address))
 }

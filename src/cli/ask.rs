@@ -14,9 +14,5 @@ pub(crate) fn ask(question: &str, answer: &str) -> anyhow::Result<()> {
     err.flush()?;
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).context("read the answer")?;
-    if line.trim() == answer {
-        Ok(())
-    } else {
-        bail!("not confirmed; nothing was changed")
-    }
+    if line.trim() == answer { Ok(()) } else { bail!("not confirmed; nothing was changed") }
 }

@@ -31,10 +31,9 @@ pub(crate) struct Context {
 pub(crate) fn read_config(path: &Path) -> anyhow::Result<Config> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(
-            "{} does not exist; `cluster init` writes one, --file names another",
-            path.display()
-        ),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            bail!("{} does not exist; `cluster init` writes one, --file names another", path.display())
+        }
         Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
     };
     config::parse(&text, &path.display().to_string()).map_err(|mistakes| anyhow::anyhow!("{mistakes}"))

@@ -17,8 +17,8 @@ use remote::{Limits, Ssh};
 
 use super::context::Context;
 use super::files::{APPLIED_BINARY, FolderVault};
-use super::{access, fleet};
 use super::target::Target;
+use super::{access, fleet};
 
 /// What was decided, and what could not be looked at.
 pub(crate) struct Decided {
@@ -197,7 +197,8 @@ fn shorten(lines: Vec<String>) -> Vec<String> {
     let mut shortened: Vec<(String, Vec<String>)> = Vec::new();
     for line in lines {
         let why = reason(&line);
-        let name = line.trim_start_matches("permission for ").split(':').next().unwrap_or_default().to_owned();
+        let name =
+            line.trim_start_matches("permission for ").split(':').next().unwrap_or_default().to_owned();
         match shortened.iter_mut().find(|(known, _)| *known == why) {
             Some((_, names)) => names.push(name),
             None => shortened.push((why, vec![name])),

@@ -71,7 +71,10 @@ pub(crate) async fn run(arguments: &Down) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Err(DownError::Interrupted { left }) => {
-            screen.say(&format!("\nstopped; `cluster down` goes on from here. Still there:\n{}", listing(&left)));
+            screen.say(&format!(
+                "\nstopped; `cluster down` goes on from here. Still there:\n{}",
+                listing(&left)
+            ));
             Err(Failure::interrupted())
         }
         Err(error) => {
@@ -144,7 +147,10 @@ fn confirm(
             context.name, context.caller.account, context.caller.arn, context.region
         );
         if uid.is_none() && uids.len() > 1 {
-            eprintln!("its state folder is not here, and {} clusters carry this name: all of them go", uids.len());
+            eprintln!(
+                "its state folder is not here, and {} clusters carry this name: all of them go",
+                uids.len()
+            );
         }
         eprint!("\nto be removed, data and all:\n{}\n", listing(inventory));
     }

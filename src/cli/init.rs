@@ -18,11 +18,15 @@ pub(crate) fn run(arguments: &Init) -> anyhow::Result<ExitCode> {
     };
     let text = config::template(&name);
     if let Err(mistakes) = config::parse(&text, "NAME") {
-        bail!("{name:?} cannot be a cluster's name: {}", mistakes.mistakes.first().map(|m| format!("{}; {}", m.problem, m.remedy)).unwrap_or_default());
+        bail!(
+            "{name:?} cannot be a cluster's name: {}",
+            mistakes.mistakes.first().map(|m| format!("{}; {}", m.problem, m.remedy)).unwrap_or_default()
+        );
     }
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(path).with_context(|| {
-        format!("{} cannot be written (an existing file is never replaced)", path.display())
-    })?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).open(path).with_context(|| {
+            format!("{} cannot be written (an existing file is never replaced)", path.display())
+        })?;
     file.write_all(text.as_bytes()).with_context(|| format!("write {}", path.display()))?;
     output::print(&format!(
         "wrote {} for the cluster {name}\nnext: look at it, then `cluster plan` and `cluster up`\n",

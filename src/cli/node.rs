@@ -63,9 +63,8 @@ async fn look(part: Option<Part>) -> anyhow::Result<Report> {
 }
 
 async fn artifacts(listen: SocketAddr) -> anyhow::Result<ExitCode> {
-    let listener = tokio::net::TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("listen on {listen}"))?;
+    let listener =
+        tokio::net::TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;
     let server = ArtifactServer {
         folder: ARTIFACTS.into(),
         tls: tls("ca.crt", "node")?,

@@ -81,7 +81,10 @@ async fn image(cloud: &dyn Cloud, config: &Config) -> anyhow::Result<Image> {
         ),
     };
     let Some(image) = cloud.image(&query).await? else {
-        bail!("{words} ({}) does not exist in this region; correct image in cluster.yaml", config.image.architecture.as_str());
+        bail!(
+            "{words} ({}) does not exist in this region; correct image in cluster.yaml",
+            config.image.architecture.as_str()
+        );
     };
     if image.architecture != wanted {
         bail!(

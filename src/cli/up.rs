@@ -70,13 +70,8 @@ pub(crate) async fn run(arguments: &Up) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let (denied, unasked) = decide::permissions(&*context.cloud, &plan).await?;
-    let decided = Decided {
-        plan,
-        observed,
-        target,
-        bootstrap: None,
-        unchecked: [unchecked, unasked].concat(),
-    };
+    let decided =
+        Decided { plan, observed, target, bootstrap: None, unchecked: [unchecked, unasked].concat() };
     if arguments.output.output == Format::Text {
         eprint!("{}", summary(&context, &config, &decided));
     }

@@ -8,6 +8,7 @@ mod ec2;
 mod error;
 
 pub mod fake;
+mod own_address;
 mod seam;
 #[cfg(test)]
 mod suite;
@@ -16,5 +17,6 @@ mod table;
 pub use advice::{Advice, Verdict, advice};
 pub use ec2::Ec2;
 pub use error::CloudError;
+pub use own_address::{OwnAddressError, own_address};
 pub use seam::{Architecture, Caller, Cloud, Image, ImageQuery, InstanceType, Outcome, Permission, Zone};
 pub use table::{ADVICE, UNKNOWN};

@@ -10,7 +10,7 @@ mod convert;
 mod errors;
 mod launch;
 mod limit;
-mod names;
+pub(crate) mod names;
 mod read;
 #[cfg(test)]
 mod tests;

@@ -20,7 +20,7 @@ const TRIES: usize = 2;
 
 /// The system's names.
 #[derive(Clone)]
-pub(super) struct Names(Result<Arc<TokioResolver>, String>);
+pub(crate) struct Names(Result<Arc<TokioResolver>, String>);
 
 impl std::fmt::Debug for Names {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -30,7 +30,7 @@ impl std::fmt::Debug for Names {
 
 impl Names {
     /// As /etc/resolv.conf and /etc/hosts have it.
-    pub(super) fn of_system() -> Self {
+    pub(crate) fn of_system() -> Self {
         let (config, options) = read_system_conf().unwrap_or_else(|error| {
             tracing::debug!(%error, "no usable /etc/resolv.conf");
             (ResolverConfig::default(), ResolverOpts::default())
@@ -48,7 +48,8 @@ impl Names {
         Self(builder.build().map(Arc::new).map_err(|error| error.to_string()))
     }
 
-    async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, ResolveDnsError> {
+    /// The addresses of `name`, IPv4 first.
+    pub(crate) async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, ResolveDnsError> {
         let resolver = self.0.as_ref().map_err(|error| ResolveDnsError::new(error.clone()))?;
         let found = resolver
             .lookup_ip(name)
