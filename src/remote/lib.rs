@@ -26,6 +26,7 @@ mod wire;
 mod wire_tests;
 mod worker;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +48,8 @@ pub trait Remote: Send + Sync {
     async fn connect(&self, target: &Target) -> Result<Box<dyn Session>, RemoteError>;
 }
 
-/// One open connection to a machine. Commands queue: they run one after another.
+/// One open connection to a machine. Commands queue: they run one after another, and a
+/// `timeout` counts from the call, not from a command's turn.
 ///
 /// A command that ends by its timeout or whose future is dropped takes the session
 /// with it (later calls are [`RemoteError::Lost`]); what it started on the machine may
@@ -81,7 +83,7 @@ pub trait Session: Send + Sync {
 }
 
 /// What a command left behind.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Output {
     /// Exit status; 128 + the signal's number where a signal ended it, as shells say it.
     pub status: i32,
@@ -107,6 +109,19 @@ impl Output {
     /// Standard error as text, broken characters replaced.
     pub fn stderr_text(&self) -> String {
         String::from_utf8_lossy(&self.stderr).into_owned()
+    }
+}
+
+impl fmt::Debug for Output {
+    /// The outputs as text, shortened.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(2000)]).into_owned();
+        f.debug_struct("Output")
+            .field("status", &self.status)
+            .field("stdout", &text(&self.stdout))
+            .field("stderr", &text(&self.stderr))
+            .field("truncated", &self.truncated)
+            .finish()
     }
 }
 
