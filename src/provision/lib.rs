@@ -9,3 +9,6 @@ pub mod journal;
 pub mod state;
 
 pub use down::{DownError, Removed, down};
+
+#[cfg(test)]
+mod sweep;
