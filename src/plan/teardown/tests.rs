@@ -231,9 +231,11 @@ fn duplicates_of_a_slot_go_too() {
 
 #[test]
 fn what_a_machine_left_over_is_deleted() {
-    let mut inventory = Inventory::default();
-    inventory.volumes = raised().volumes;
-    inventory.network_interfaces = vec![interface("eni-1", None, tags("general-0"))];
+    let inventory = Inventory {
+        volumes: raised().volumes,
+        network_interfaces: vec![interface("eni-1", None, tags("general-0"))],
+        ..Inventory::default()
+    };
     assert_eq!(decided(&inventory), ["DeleteVolume vol-1", "DeleteNetworkInterface eni-1"]);
 }
 

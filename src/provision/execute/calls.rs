@@ -118,7 +118,7 @@ impl<'a> Calls<'a> {
             Verdict::Mismatch => {
                 self.note(announced, &error, false)?;
                 let label = label::of_call(&announced.call);
-                Next::Finished(Err(ActionError::Mismatch { label, source: error }))
+                Next::Finished(Err(ActionError::Mismatch { label, source: Box::new(error) }))
             }
             Verdict::Replace => {
                 self.note(announced, &error, false)?;
@@ -246,7 +246,7 @@ impl<'a> Calls<'a> {
 }
 
 fn refused(announced: &Announced, source: CloudError) -> ActionError {
-    ActionError::Call { label: label::of_call(&announced.call), source }
+    ActionError::Call { label: label::of_call(&announced.call), source: Box::new(source) }
 }
 
 impl Context<'_> {

@@ -19,7 +19,7 @@ pub enum ActionError {
         label: String,
         /// What AWS said.
         #[source]
-        source: CloudError,
+        source: Box<CloudError>,
     },
     /// AWS could not be asked what there is.
     #[error("list what there is")]
@@ -41,7 +41,7 @@ pub enum ActionError {
         label: String,
         /// What AWS said.
         #[source]
-        source: CloudError,
+        source: Box<CloudError>,
     },
     /// The instance ended by itself.
     #[error("the instance {id} of {slot} ended: {reason}")]

@@ -94,7 +94,7 @@ struct Inner {
     writes: u64,
     open: BTreeMap<u64, Open>,
     /// What finished calls gave back since the last compaction.
-    finished: Vec<(Call<String>, Outcome)>,
+    finished: Finished,
 }
 
 impl Journal {
@@ -260,8 +260,11 @@ impl Journal {
     }
 }
 
+/// Calls that took effect, with what they gave back.
+type Finished = Vec<(Call<String>, Outcome)>;
+
 /// What is open, and what finished with which outcome.
-fn replay(entries: &[Entry]) -> (BTreeMap<u64, Open>, Vec<(Call<String>, Outcome)>) {
+fn replay(entries: &[Entry]) -> (BTreeMap<u64, Open>, Finished) {
     let mut open = BTreeMap::new();
     let mut finished = Vec::new();
     for Entry { seq, at, note } in entries {
