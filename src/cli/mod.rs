@@ -25,6 +25,7 @@ mod target;
 mod up;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 
@@ -33,6 +34,8 @@ use output::Failure;
 
 /// Exit status for "there are changes" (`plan`).
 const CHANGES: u8 = 2;
+/// How long a finished command waits for its connections to close.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// Parses the command line and runs it.
 pub(crate) fn run() -> ExitCode {
@@ -46,8 +49,10 @@ pub(crate) fn run() -> ExitCode {
         }
     };
     let result = runtime.block_on(dispatch(arguments.command));
-    // A thread that waits for a name or a host must not keep a finished command.
-    runtime.shutdown_background();
+    // Tasks that hold sessions go first, then the sessions' threads: bounded, since a
+    // host that does not answer must not keep a finished command.
+    runtime.shutdown_timeout(LAST_WAIT);
+    remote::wait_for_connections(LAST_WAIT);
     match result {
         Ok(code) => code,
         Err(error) => {

@@ -20,6 +20,7 @@ mod target;
 mod terminal_tests;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod upload;
 mod wire;
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub use fake::{Call, FakeRemote, Fault, Handler};
 pub use retry::{Attempt, connect_until};
 pub use ssh::{Limits, Ssh};
 pub use target::{HostKey, HostKeyError, Identity, Target};
+pub use threads::wait_for_connections;
 
 /// Opens sessions with machines.
 #[async_trait]

@@ -16,6 +16,7 @@ use base::Shutdown;
 use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::threads;
 use crate::upload::content;
 use crate::worker::{Depth, Job, Opening, Order, Start, work};
 use crate::{Attach, HostKey, Output, Progress, Remote, RemoteError, Session, Target, Upload};
@@ -262,8 +263,5 @@ fn pipe() -> std::io::Result<(UnixStream, UnixStream)> {
 }
 
 fn spawn(start: Start, jobs: Receiver<Job>) -> std::io::Result<()> {
-    std::thread::Builder::new()
-        .name(format!("ssh {}", start.target.slot))
-        .spawn(move || work(start, &jobs))
-        .map(drop)
+    threads::spawn(format!("ssh {}", start.target.slot), move || work(start, &jobs))
 }

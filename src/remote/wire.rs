@@ -22,8 +22,12 @@ const NAP: Duration = Duration::from_secs(5);
 /// Seconds of silence after which a keepalive is sent, below any NAT's patience.
 const KEEPALIVE_S: u32 = 15;
 
-const CIPHERS: &str =
-    "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes256-ctr,aes128-ctr";
+/// Counter mode and a plain MAC: libssh2's oldest and soundest path, and what every
+/// OpenSSH takes. Its AES-GCM (up to 1.11.2-dev, as `ssh2` carries it) writes beyond its
+/// buffer, its ChaCha20-Poly1305 sends sixteen bytes of old heap with each packet, its
+/// encrypt-then-MAC trusts a length it has not checked.
+const CIPHERS: &str = "aes128-ctr,aes256-ctr";
+const MACS: &str = "hmac-sha2-256,hmac-sha2-512";
 
 /// Why a call on the wire ended without its result.
 #[derive(Debug)]
@@ -76,12 +80,17 @@ impl Wire {
         Ok(Self { session, socket, wake })
     }
 
-    /// AES-GCM first: processors do it, while libssh2 does ChaCha20 by hand. The old
-    /// ciphers in libssh2's list are left out.
-    pub(crate) fn prefer_fast_ciphers(&self) -> Result<(), Halt> {
-        [MethodType::CryptCs, MethodType::CryptSc]
+    /// Leaves only the ciphers and MACs that this library does soundly.
+    pub(crate) fn restrict_methods(&self) -> Result<(), Halt> {
+        let methods = [
+            (MethodType::CryptCs, CIPHERS),
+            (MethodType::CryptSc, CIPHERS),
+            (MethodType::MacCs, MACS),
+            (MethodType::MacSc, MACS),
+        ];
+        methods
             .into_iter()
-            .try_for_each(|direction| self.session.method_pref(direction, CIPHERS))
+            .try_for_each(|(kind, names)| self.session.method_pref(kind, names))
             .map_err(Halt::Ssh)
     }
 

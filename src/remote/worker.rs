@@ -108,7 +108,7 @@ fn open(
     limit: Duration,
 ) -> Result<HostKey, Opening> {
     let fail = |what: &str, halt| Opening::Failed(failed(target, what, limit, halt));
-    wire.prefer_fast_ciphers().map_err(|halt| fail("the handshake", halt))?;
+    wire.restrict_methods().map_err(|halt| fail("the handshake", halt))?;
     if depth == Depth::Login {
         prefer_pinned(wire, target).map_err(|halt| fail("the handshake", halt))?;
     }

@@ -243,6 +243,11 @@ impl Bootstrap {
 impl Run<'_> {
     async fn run(&self) -> Result<(), BootstrapError> {
         match self.step {
+            // The binary is packed while the first master boots.
+            Step::Reach if self.role == Role::Master => {
+                let (reached, _) = tokio::join!(self.reach(), self.bootstrap.compressed());
+                reached
+            }
             Step::Reach => self.reach().await,
             Step::HostKey => self.replace_host_key().await,
             Step::Clock => self.clock().await,
