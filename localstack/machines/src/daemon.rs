@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 
 use crate::decide::{Action, Body, decide};
 use crate::folders::{Images, State};
+use crate::memory::Memory;
 use crate::model::{Instance, Lifecycle, World};
 use crate::observe::Observer;
 use crate::process::Process;
@@ -26,14 +27,12 @@ use crate::serve::{self, Directory};
 use crate::{cgroup, machine, net, rules, sockets};
 
 const POLL: Duration = Duration::from_millis(500);
+/// An answer that takes longer is none: reboots and routes must not wait for it.
+const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+/// Before the first answer there is nothing else to do, and LocalStack loads EC2.
+const FIRST_ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// Machines being started, ended or deleted at a time.
 const ACTIONS_AT_A_TIME: usize = 8;
-/// A machine that keeps ending waits longer each time, up to this.
-const LONGEST_PAUSE_MS: u64 = 30_000;
-/// A machine that has run this long may end without a pause.
-const SETTLED_MS: u64 = 60_000;
-/// Version 1 of the metadata closes after this time even if cloud-init hangs.
-const BOOT_LIMIT: Duration = Duration::from_secs(600);
 
 /// What the daemon is told on its command line.
 pub(crate) struct Settings {
@@ -45,19 +44,6 @@ pub(crate) struct Settings {
     pub(crate) endpoint: String,
     /// Whose instances get machines.
     pub(crate) regions: Vec<String>,
-}
-
-/// What is remembered about a machine between polls.
-#[derive(Default)]
-struct Memory {
-    busy: bool,
-    stopping_since_ms: Option<u64>,
-    started: Option<(Process, Instant)>,
-    booted: bool,
-    failures: u32,
-    not_before_ms: u64,
-    refused: Option<String>,
-    child: Option<Child>,
 }
 
 /// How an action ended.
@@ -161,22 +147,12 @@ impl Daemon {
 
     /// Asks every region; only if all answered is it an answer.
     async fn observe(&mut self, observers: &mut [Observer]) {
-        let mut world = World::default();
-        for observer in observers {
-            match observer.observe().await {
-                Ok(part) => {
-                    world.instances.extend(part.instances);
-                    world.groups.extend(part.groups);
-                }
-                Err(error) => {
-                    if !self.silent {
-                        warn!("EC2 does not answer, machines stay as they are: {}", chain(&error));
-                    }
-                    self.silent = true;
-                    return;
-                }
-            }
-        }
+        let limit = if self.world.is_none() { FIRST_ANSWER_LIMIT } else { ANSWER_LIMIT };
+        let world = match tokio::time::timeout(limit, ask(observers)).await {
+            Ok(Ok(world)) => world,
+            Ok(Err(error)) => return self.fall_silent(&chain(&error)),
+            Err(_) => return self.fall_silent(&format!("nothing within {limit:?}")),
+        };
         if self.world.is_none() {
             info!("EC2 answers: ready");
             if let Err(error) = std::fs::write(self.settings.state.ready_file(), "") {
@@ -187,6 +163,13 @@ impl Daemon {
         }
         self.silent = false;
         self.world = Some(world);
+    }
+
+    fn fall_silent(&mut self, why: &str) {
+        if !self.silent {
+            warn!("EC2 does not answer, machines stay as they are: {why}");
+        }
+        self.silent = true;
     }
 
     /// One round of decisions on the last answer.
@@ -356,64 +339,15 @@ impl Daemon {
     }
 }
 
-impl Memory {
-    /// What there is, now that `running` was looked up; notices that it ended.
-    fn body(&mut self, running: Option<Process>, plugged: bool, now_ms: u64) -> Body {
-        match (running, self.stopping_since_ms) {
-            (Some(_), Some(since_ms)) => Body::Stopping { since_ms },
-            (Some(process), None) => {
-                if self.started.is_none_or(|(known, _)| known != process) {
-                    // Adopted from an earlier daemon.
-                    self.started = Some((process, Instant::now()));
-                }
-                Body::Running
-            }
-            (None, _) => {
-                self.ended(now_ms);
-                Body::Stopped { not_before_ms: self.not_before_ms, plugged }
-            }
-        }
+/// Every region's part of the world; one that fails makes it no answer.
+async fn ask(observers: &mut [Observer]) -> Result<World, crate::observe::Error> {
+    let mut world = World::default();
+    for observer in observers {
+        let part = observer.observe().await?;
+        world.instances.extend(part.instances);
+        world.groups.extend(part.groups);
     }
-
-    fn ended(&mut self, now_ms: u64) {
-        let asked = self.stopping_since_ms.take().is_some();
-        let Some((_, since)) = self.started.take() else { return };
-        self.booted = false;
-        if asked || since.elapsed() > Duration::from_millis(SETTLED_MS) {
-            self.failures = 0;
-            self.not_before_ms = 0;
-        } else {
-            self.pause(now_ms);
-        }
-    }
-
-    /// The first end costs nothing: it is most likely a reboot.
-    fn pause(&mut self, now_ms: u64) {
-        let wait_ms = if self.failures == 0 { 0 } else { 500_u64 << self.failures.min(6) };
-        self.failures += 1;
-        self.not_before_ms = now_ms + wait_ms.min(LONGEST_PAUSE_MS);
-    }
-
-    fn acted(&mut self, action: &Action, child: Option<Child>, process: Option<Process>) {
-        self.child = child.or(self.child.take());
-        match action {
-            Action::Start(_) => {
-                self.started = process.map(|p| (p, Instant::now()));
-                self.booted = false;
-                self.stopping_since_ms = None;
-            }
-            Action::End(_) | Action::Remove(_) | Action::Stop(_) | Action::Refuse(..) => {}
-        }
-    }
-
-    fn is_booting(&mut self) -> bool {
-        if self.booted {
-            return false;
-        }
-        let Some((process, since)) = self.started else { return true };
-        self.booted = since.elapsed() > BOOT_LIMIT || !machine::is_booting(process);
-        !self.booted
-    }
+    Ok(world)
 }
 
 fn log_error(result: Result<(), crate::command::Error>) {

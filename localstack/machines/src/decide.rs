@@ -91,9 +91,7 @@ fn existing(
 ) -> Option<Action> {
     let lifecycle = instance.map_or(Lifecycle::Terminated, |i| i.lifecycle);
     match (body, lifecycle) {
-        (Body::Busy, _)
-        | (Body::Running, Lifecycle::Running)
-        | (Body::Stopped { .. }, Lifecycle::Stopped) => None,
+        (Body::Busy, _) | (Body::Running, Lifecycle::Running) => None,
         (_, Lifecycle::Terminated) => Some(Action::Remove(id.to_owned())),
         (Body::Running, Lifecycle::Stopped) => Some(Action::Stop(id.to_owned())),
         // Stopped and started again before it was down: it goes down first, as on AWS.

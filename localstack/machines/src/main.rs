@@ -15,6 +15,7 @@ mod images;
 mod imds;
 mod launch;
 mod machine;
+mod memory;
 mod model;
 mod names;
 mod net;

@@ -18,8 +18,8 @@ use ipnet::Ipv4Net;
 
 use crate::model::{Group, Instance, Lifecycle, Permission, PublicKey, World};
 
-/// One call. LocalStack takes seconds over its first, when it loads the service.
-const CALL_LIMIT: Duration = Duration::from_secs(15);
+/// One call, at the very most; the daemon has tighter limits.
+const CALL_LIMIT: Duration = Duration::from_secs(30);
 
 /// EC2 did not answer, or not in a way that can be believed.
 #[derive(Debug, thiserror::Error)]
