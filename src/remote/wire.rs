@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -28,6 +29,8 @@ const KEEPALIVE_S: u32 = 15;
 /// encrypt-then-MAC trusts a length it has not checked.
 const CIPHERS: &str = "aes128-ctr,aes256-ctr";
 const MACS: &str = "hmac-sha2-256,hmac-sha2-512";
+
+static OPENING: Mutex<()> = Mutex::new(());
 
 /// Why a call on the wire ended without its result.
 #[derive(Debug)]
@@ -98,6 +101,13 @@ impl Wire {
         &self.session
     }
 
+    /// Until it is logged in, a connection's library calls (never its waits) exclude those of
+    /// others that are opening: OpenSSL 3 fills its table of methods when keys and ciphers
+    /// are first used, and a thread that lists the table meanwhile reads freed memory.
+    fn opening(&self) -> Option<MutexGuard<'static, ()>> {
+        (!self.session.authenticated()).then(|| OPENING.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Repeats `call` until it has a result other than "again".
     pub(crate) fn drive<T>(
         &self,
@@ -105,7 +115,11 @@ impl Wire {
         mut call: impl FnMut(&ssh2::Session) -> Result<T, ssh2::Error>,
     ) -> Result<T, Halt> {
         loop {
-            match call(&self.session) {
+            let result = {
+                let _alone = self.opening();
+                call(&self.session)
+            };
+            match result {
                 Err(error) if error.code() == ErrorCode::Session(AGAIN) => self.wait(scope, None)?,
                 Err(error) => return Err(Halt::Ssh(error)),
                 Ok(value) => return Ok(value),
