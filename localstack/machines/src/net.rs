@@ -35,8 +35,7 @@ pub(crate) async fn ensure_router() -> Result<(), Error> {
     if !std::path::Path::new(&router_path()).exists() {
         run(&["ip", "netns", "add", names::ROUTER], "").await?;
     }
-    let link = format!("/sys/class/net/{}", names::HOST_LINK);
-    if !std::path::Path::new(&link).exists() {
+    if run(&["ip", "link", "show", names::HOST_LINK], "").await.is_err() {
         let line = format!(
             "link add {} mtu {mtu} address {HOST_MAC} type veth peer name {} mtu {mtu} address {ROUTER_MAC} netns {}\n",
             names::HOST_LINK,
@@ -202,13 +201,14 @@ pub(crate) fn is_plugged(instance: &str) -> bool {
 /// # Errors
 /// When `ip` refuses.
 pub(crate) async fn unplug(instance: &str) -> Result<(), Error> {
-    let netns = names::netns(instance);
-    if std::path::Path::new(&netns_path(&netns)).exists() {
-        run(&["ip", "netns", "del", &netns], "").await?;
+    // The cable first: it goes at once, while a namespace takes its own time to, and
+    // the name is needed again.
+    let cable = names::cable(instance);
+    if run(&["ip", "-n", names::ROUTER, "link", "show", &cable], "").await.is_ok() {
+        run(&["ip", "-n", names::ROUTER, "link", "del", &cable], "").await?;
     }
-    // A namespace that somebody still holds keeps its cable; the name is needed again.
-    if run(&["ip", "-n", names::ROUTER, "link", "show", &names::cable(instance)], "").await.is_ok() {
-        run(&["ip", "-n", names::ROUTER, "link", "del", &names::cable(instance)], "").await?;
+    if is_plugged(instance) {
+        run(&["ip", "netns", "del", &names::netns(instance)], "").await?;
     }
     Ok(())
 }
@@ -232,15 +232,14 @@ async fn in_router(line: &[&str], input: &str) -> Result<(), Error> {
 /// # Errors
 /// When `ip` refuses to remove something that is there.
 pub(crate) async fn remove_all() -> Result<(), Error> {
+    if run(&["ip", "link", "show", names::HOST_LINK], "").await.is_ok() {
+        run(&["ip", "link", "del", names::HOST_LINK], "").await?;
+    }
     let listed = run(&["ip", "netns", "list"], "").await?;
     for name in listed.lines().filter_map(|l| l.split_whitespace().next()) {
         if name == names::ROUTER || name.starts_with(&format!("{}-", names::ROUTER)) {
             run(&["ip", "netns", "del", name], "").await?;
         }
-    }
-    if std::path::Path::new(&format!("/sys/class/net/{}", names::HOST_LINK)).exists() {
-        // A deleted namespace takes the cable with it a moment later, or now.
-        let _ = run(&["ip", "link", "del", names::HOST_LINK], "").await;
     }
     run(&["ip", "-4", "route", "flush", "table", "main", "proto", names::ROUTE_PROTOCOL], "").await?;
     // `ip netns` made a mount of this folder; others may have namespaces in it.
