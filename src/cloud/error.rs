@@ -12,8 +12,8 @@ pub struct CloudError {
     /// The AWS action (`RunInstances`).
     pub operation: String,
     /// AWS's error code, or one of ours for what never reached AWS or came back
-    /// unreadable: `NoCredentials`, `ExpiredSsoToken`, `NoRegion`, `Timeout`,
-    /// `Connection`, `Unreadable`.
+    /// unreadable: `NoCredentials`, `ExpiredSsoToken`, `BadCredentials`, `NoRegion`,
+    /// `Connection`, `Timeout`, `UntrustedCertificate`, `Unreadable`.
     pub code: String,
     /// The words that came with it.
     pub message: String,

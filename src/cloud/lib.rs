@@ -3,6 +3,7 @@
 //! The only room that uses the AWS SDK. It never retries a call that changes
 //! something: whether to look first and call again is the executor's to decide.
 
+mod actions;
 mod advice;
 mod ec2;
 mod error;
@@ -14,6 +15,7 @@ mod seam;
 mod suite;
 mod table;
 
+pub use actions::{ACTIONS, Action, Guard};
 pub use advice::{Advice, Verdict, advice};
 pub use ec2::Ec2;
 pub use error::CloudError;

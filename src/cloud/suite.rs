@@ -320,3 +320,69 @@ pub(crate) async fn questions(kit: &Kit<'_>) {
     assert_eq!(kit.cloud.image(&ImageQuery::Id(image.id.clone())).await.unwrap(), Some(image));
     assert!(kit.cloud.inventory("nobody-has-this-name").await.unwrap().is_empty());
 }
+
+/// A launch that names what need not exist.
+pub(crate) fn launch(slot: &str) -> LaunchRequest<String> {
+    LaunchRequest {
+        slot: slot.into(),
+        client_token: "0123456789abcdef".into(),
+        image: "ami-00000000000000001".into(),
+        root_device: "/dev/xvda".into(),
+        volume_gib: 20,
+        instance_type: "t3.small".into(),
+        subnet: "subnet-00000000000000001".into(),
+        security_groups: vec!["sg-00000000000000001".into(), "sg-00000000000000002".into()],
+        key_name: "demo".into(),
+        public_address: true,
+        instance_profile: Some("nodes".into()),
+        user_data: "#cloud-config\n".into(),
+        tags: Tags::of_slot("demo", "0f0e0d0c", slot),
+    }
+}
+
+/// One call of each kind, in no useful order.
+pub(crate) fn every_call() -> Vec<Call<String>> {
+    let id = |kind: &str| format!("{kind}-00000000000000001");
+    let tags = Tags::of_slot("demo", "0f0e0d0c", "x");
+    let (slot, cidr, name) = ("x".to_owned(), net("10.42.0.0/16"), "demo".to_owned());
+    let (gateway, vpc, table, subnet, group) = (id("igw"), id("vpc"), id("rtb"), id("subnet"), id("sg"));
+    let rules = rules(&id("sg"));
+    vec![
+        Call::CreateVpc { slot: slot.clone(), cidr, tags: tags.clone() },
+        Call::CreateInternetGateway { slot: slot.clone(), tags: tags.clone() },
+        Call::AttachInternetGateway { gateway: gateway.clone(), vpc: vpc.clone() },
+        Call::CreateRouteTable { slot: slot.clone(), vpc: vpc.clone(), tags: tags.clone() },
+        Call::CreateRoute { table: table.clone(), cidr, gateway: gateway.clone() },
+        Call::CreateSubnet {
+            slot: slot.clone(),
+            vpc: vpc.clone(),
+            cidr,
+            zone: "us-east-1a".into(),
+            tags: tags.clone(),
+        },
+        Call::AssociateRouteTable { table: table.clone(), subnet: subnet.clone() },
+        Call::CreateSecurityGroup {
+            slot: slot.clone(),
+            vpc: vpc.clone(),
+            name: name.clone(),
+            description: name.clone(),
+            tags: tags.clone(),
+        },
+        Call::AuthorizeSecurityGroupIngress { group: group.clone(), rules: rules.clone() },
+        Call::RevokeSecurityGroupIngress { group: group.clone(), rules },
+        Call::ImportKeyPair { slot, name, public_key: KEY.into(), tags },
+        Call::RunInstances(launch("general-0")),
+        Call::StartInstances { instances: vec![id("i")] },
+        Call::TerminateInstances { instances: vec![id("i")] },
+        Call::DeleteKeyPair { key_pair: "key-1".into() },
+        Call::DeleteVolume { volume: id("vol") },
+        Call::DeleteNetworkInterface { interface: id("eni") },
+        Call::DeleteSecurityGroup { group },
+        Call::DisassociateRouteTable { association: id("rtbassoc") },
+        Call::DeleteRouteTable { table },
+        Call::DeleteSubnet { subnet },
+        Call::DetachInternetGateway { gateway: gateway.clone(), vpc: vpc.clone() },
+        Call::DeleteInternetGateway { gateway },
+        Call::DeleteVpc { vpc },
+    ]
+}

@@ -74,6 +74,12 @@ pub static ADVICE: &[Advice] = &[
         "what answered is not AWS's API",
         "check AWS_ENDPOINT_URL and any proxy between here and AWS",
     ),
+    row(
+        "UntrustedCertificate",
+        Stop,
+        "what answered has a certificate that no authority known to this machine has signed",
+        "install the ca-certificates package; behind a proxy that opens TLS, name its authority in SSL_CERT_FILE",
+    ),
     // Who is asking, and may they.
     row(
         "UnauthorizedOperation",

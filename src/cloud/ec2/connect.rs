@@ -17,7 +17,7 @@ use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_smithy_http_client::pool::{Client as PoolClient, ConnectionPool};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -60,17 +60,21 @@ pub(super) async fn load(region: Option<&str>) -> Result<SdkConfig, CloudError> 
         .imds_client(metadata)
         .build()
         .await;
-    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+    Ok(loader(http, region).credentials_provider(credentials).load().await)
+}
+
+/// All but the credentials.
+pub(super) fn loader(http: PoolClient, region: Region) -> ConfigLoader {
+    let loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
         .region(region)
-        .credentials_provider(credentials)
         .identity_cache(IdentityCache::lazy().load_timeout(CREDENTIALS).build())
         .retry_config(RetryConfig::standard().with_max_attempts(READ_TRIES))
         .timeout_config(timeouts().operation_timeout(READ).build());
-    if let Ok(name) = AppName::new("cluster") {
-        loader = loader.app_name(name);
+    match AppName::new("cluster") {
+        Ok(name) => loader.app_name(name),
+        Err(_) => loader,
     }
-    Ok(loader.load().await)
 }
 
 /// Bounds of one try; a changing call has only one.
@@ -92,11 +96,13 @@ async fn configured_region(metadata: &imds::Client) -> Result<Region, CloudError
 }
 
 /// rustls with ring and the system's certificates, proxies from the environment, names by [`Names`].
-fn http_client() -> Result<PoolClient, CloudError> {
+pub(super) fn http_client() -> Result<PoolClient, CloudError> {
     let refused = |error: &dyn std::error::Error| {
         CloudError::refused("Configuration", "Connection", format!("no HTTPS client could be made: {error}"))
     };
-    let trust = TrustStore::empty().with_native_roots(true);
+    // Without any, certificates are refused when one is met; asked for none, the SDK would panic.
+    let some = !rustls_native_certs::load_native_certs().certs.is_empty();
+    let trust = TrustStore::empty().with_native_roots(some);
     let context = TlsContext::builder().with_trust_store(trust).build().map_err(|error| refused(&error))?;
     let pool = ConnectionPool::builder()
         .proxy_config(ProxyConfig::from_env())

@@ -32,7 +32,7 @@ where
         let status = service.raw().status().as_u16();
         let message = plain(service.err().message().unwrap_or_default());
         return CloudError {
-            request_id: service.err().meta().request_id().map(str::to_owned),
+            request_id: request_id(service.err().meta().request_id(), service.raw()),
             outcome_unknown: may_have_run(code, &message, status),
             ..CloudError::refused(operation, code, message)
         };
@@ -41,6 +41,16 @@ where
         return no_credentials(operation, credentials);
     }
     unanswered(operation, &error)
+}
+
+/// From the headers, or out of the document: EC2 writes `RequestID`, STS `RequestId`.
+fn request_id(header: Option<&str>, response: &HttpResponse) -> Option<String> {
+    let body = || {
+        let body = std::str::from_utf8(response.body().bytes()?).ok()?;
+        let (_, rest) = body.split_once("<RequestID>").or_else(|| body.split_once("<RequestId>"))?;
+        rest.split_once('<').map(|(id, _)| id.to_owned())
+    };
+    header.map(str::to_owned).or_else(body)
 }
 
 /// An error of AWS's own (5xx) leaves open whether the call was carried out,
@@ -66,6 +76,9 @@ where
     E: Error + Send + Sync + 'static,
 {
     let words = innermost(error);
+    if let Some(rustls::Error::InvalidCertificate(_)) = find::<rustls::Error>(error) {
+        return CloudError::refused(operation, "UntrustedCertificate", words);
+    }
     match error {
         SdkError::ConstructionFailure(_) => CloudError::refused(operation, "Unreadable", words),
         SdkError::TimeoutError(_) => CloudError::lost(operation, "Timeout", words),
@@ -105,15 +118,13 @@ fn never_sent(error: &(dyn Error + 'static)) -> bool {
 
 fn no_credentials(operation: &str, error: &CredentialsError) -> CloudError {
     let words = base::chain(error);
-    let code = match error {
-        CredentialsError::CredentialsNotLoaded(_) => "NoCredentials",
-        _ if is_expired_sso(&words) => "ExpiredSsoToken",
-        CredentialsError::ProviderTimedOut(_) => "Timeout",
-        _ => "BadCredentials",
-    };
-    let message = match code {
-        "NoCredentials" => format!("{words}; looked at {}", looked_at()),
-        _ => words,
+    // Where there is no metadata service, what is heard of it depends on the network.
+    let none = matches!(error, CredentialsError::CredentialsNotLoaded(_)) || words.contains("IMDS");
+    let (code, message) = match error {
+        _ if none => ("NoCredentials", format!("found none in {}", looked_at())),
+        _ if is_expired_sso(&words) => ("ExpiredSsoToken", words),
+        CredentialsError::ProviderTimedOut(_) => ("Timeout", words),
+        _ => ("BadCredentials", words),
     };
     CloudError::refused(operation, code, message)
 }
@@ -128,7 +139,7 @@ fn looked_at() -> String {
     let profile = std::env::var("AWS_PROFILE").unwrap_or_else(|_| "default".to_owned());
     format!(
         "AWS_ACCESS_KEY_ID, profile {profile} in ~/.aws/config and ~/.aws/credentials, \
-         AWS_WEB_IDENTITY_TOKEN_FILE, and the metadata services of a container and of an instance"
+         AWS_WEB_IDENTITY_TOKEN_FILE, nor the metadata services of a container and of an instance"
     )
 }
 

@@ -187,6 +187,7 @@ fn keeps_all_from_being_asked(error: &CloudError) -> bool {
                 | "ExpiredSsoToken"
                 | "BadCredentials"
                 | "Connection"
+                | "UntrustedCertificate"
                 | "ExpiredToken"
                 | "RequestExpired"
                 | "AuthFailure"

@@ -1,4 +1,9 @@
-//! The real client on an endpoint that AWS_ENDPOINT_URL names, where one is given.
+//! The real client: on endpoints of the tests' own, and on the one that AWS_ENDPOINT_URL names, where one is given.
+
+mod credentials;
+mod endpoint;
+mod replies;
+mod wire;
 
 use base::SystemClock;
 
@@ -6,7 +11,7 @@ use super::*;
 use crate::suite::{self, Kit};
 
 /// The client, if the environment names an endpoint that is not AWS's; in CI it must.
-async fn endpoint() -> Option<Ec2> {
+async fn given() -> Option<Ec2> {
     if std::env::var_os("AWS_ENDPOINT_URL").is_none() {
         assert!(std::env::var_os("CI").is_none(), "in CI the suite needs AWS_ENDPOINT_URL");
         return None;
@@ -20,7 +25,7 @@ fn name() -> String {
 
 #[tokio::test]
 async fn a_cluster_lives_and_leaves_nothing_on_the_given_endpoint() {
-    let Some(ec2) = endpoint().await else { return };
+    let Some(ec2) = given().await else { return };
     let kit = Kit { cloud: &ec2, clock: &SystemClock, name: name(), polls: 15 };
     suite::questions(&kit).await;
     suite::whole_life(&kit).await;
@@ -28,7 +33,7 @@ async fn a_cluster_lives_and_leaves_nothing_on_the_given_endpoint() {
 
 #[tokio::test]
 async fn a_dry_run_makes_nothing_on_the_given_endpoint() {
-    let Some(ec2) = endpoint().await else { return };
+    let Some(ec2) = given().await else { return };
     let kit = Kit { cloud: &ec2, clock: &SystemClock, name: name(), polls: 15 };
     let cidr = suite::net("10.42.0.0/16");
     let call = Call::CreateVpc { slot: "vpc".into(), cidr, tags: kit.tags("vpc") };
