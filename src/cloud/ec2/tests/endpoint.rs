@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use base::SystemClock;
+use base::{Clock, ManualClock};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
@@ -69,11 +69,12 @@ impl Endpoint {
 
     /// The program's own client on this endpoint; `tries` of each read.
     pub(super) async fn client(&self, tries: u32) -> Ec2 {
-        client(&self.url(), tries).await
+        client(&self.url(), tries, Arc::new(ManualClock::default())).await
     }
 }
 
-pub(super) async fn client(url: &str, tries: u32) -> Ec2 {
+/// The same with a clock for the rate limit.
+pub(super) async fn client(url: &str, tries: u32, clock: Arc<dyn Clock>) -> Ec2 {
     let keys = Credentials::new("AKIDEXAMPLE", "no secret", None, None, "test");
     let config = connect::loader(connect::http_client().unwrap(), aws_config::Region::new("us-east-1"))
         .credentials_provider(SharedCredentialsProvider::new(keys))
@@ -81,7 +82,7 @@ pub(super) async fn client(url: &str, tries: u32) -> Ec2 {
         .retry_config(aws_config::retry::RetryConfig::standard().with_max_attempts(tries))
         .load()
         .await;
-    Ec2::of_config(&config, Arc::new(SystemClock))
+    Ec2::of_config(&config, clock)
 }
 
 async fn answer(

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use base::{Clock as _, ManualClock};
 use plan::model::Call;
 
 use super::endpoint::{Endpoint, Form, Reply, client, error, success};
@@ -49,7 +49,7 @@ async fn what_was_refused_for_want_of_rate_or_capacity_did_nothing() {
 #[tokio::test]
 async fn where_nobody_listens_nothing_was_sent() {
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let ec2 = client(&format!("http://{free}"), 1).await;
+    let ec2 = client(&format!("http://{free}"), 1, Arc::new(ManualClock::default())).await;
     let failed = ec2.apply(&create_gateway()).await.unwrap_err();
     assert_eq!((failed.code.as_str(), failed.outcome_unknown), ("Connection", false), "{failed}");
     assert!(failed.message.contains("refused"), "{failed}");
@@ -231,18 +231,11 @@ async fn every_action_the_client_can_call_is_listed_and_none_else() {
 
 #[tokio::test]
 async fn changes_are_slowed_to_what_aws_takes() {
-    let count = Arc::new(AtomicUsize::new(0));
-    let seen = count.clone();
-    let endpoint = Endpoint::saying(move |form| {
-        seen.fetch_add(1, Ordering::Relaxed);
-        minimal(form)
-    })
-    .await;
-    let ec2 = endpoint.client(1).await;
-    let started = std::time::Instant::now();
-    for _ in 0..6 {
+    let endpoint = Endpoint::saying(minimal).await;
+    let clock = Arc::new(ManualClock::default());
+    let ec2 = client(&endpoint.url(), 1, clock.clone()).await;
+    for _ in 0..11 {
         ec2.apply(&Call::StartInstances { instances: vec!["i-1".into()] }).await.unwrap();
     }
-    assert_eq!(count.load(Ordering::Relaxed), 6);
-    assert!(started.elapsed().as_millis() >= 450, "{:?}", started.elapsed());
+    assert_eq!(clock.now().as_millisecond(), 3000, "five at once, then two a second");
 }
