@@ -289,7 +289,7 @@ fn check_instance(kit: &Kit<'_>, made: &Made, request: &LaunchRequest<String>, s
     assert_eq!(instance.image, request.image);
     assert_eq!(instance.vpc.as_deref(), Some(made.vpc.as_str()));
     assert_eq!(instance.subnet.as_deref(), Some(made.subnet.as_str()));
-    assert_eq!(instance.security_groups, [made.group.clone()]);
+    assert_eq!(instance.security_groups, std::slice::from_ref(&made.group));
     assert!(net("10.42.0.0/20").contains(&instance.private_address.unwrap()));
     assert!(instance.public_address.is_some());
     assert!(instance.launched_at.is_some());

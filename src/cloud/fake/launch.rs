@@ -41,9 +41,10 @@ impl World {
             );
             return Some(refuse(RUN, "IdempotentParameterMismatch", message));
         }
+        let id = id.as_ref()?;
         let dead = !self.instances.live().any(|i| &i.id == id && i.state != InstanceState::Terminated);
         if dead {
-            let message = format!("The client token refers to the terminated instance '{id}'");
+            let message = "The client token you have provided is associated with a terminated instance. Please use a different client token.";
             return Some(refuse(RUN, "IdempotentInstanceTerminated", message));
         }
         Some(Ok(Outcome { id: Some(id.clone()) }))
@@ -124,6 +125,7 @@ impl World {
             && *left > 0
         {
             *left -= 1;
+            self.tokens.insert(request.client_token.clone(), (request.clone(), None));
             let message = format!(
                 "We currently do not have sufficient {} capacity in the Availability Zone you requested ({}).",
                 place.0, place.1
@@ -176,7 +178,7 @@ impl World {
         let doom = if self.dooms.is_empty() { None } else { Some(self.dooms.remove(0)) };
         self.lives.insert(id.clone(), Life { since: self.now, doom });
         if !request.client_token.is_empty() {
-            self.tokens.insert(request.client_token.clone(), (request.clone(), id.clone()));
+            self.tokens.insert(request.client_token.clone(), (request.clone(), Some(id.clone())));
         }
         id
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Clock, ManualClock};
-use plan::model::{Call, InstanceState};
+use plan::model::{Call, InstanceState, LaunchRequest};
 
 use super::*;
 use crate::suite::{self, Kit, Made};
@@ -210,6 +210,8 @@ async fn limits_and_capacity_end() {
     bench.fake.exhaust("t3.small", "us-east-1a", 1);
     let request = bench.kit().launch(&made, "general-0", "zero").await;
     assert_eq!(bench.code(Call::RunInstances(request.clone())).await, "InsufficientInstanceCapacity");
+    let elsewhere = LaunchRequest { instance_type: "t3.medium".into(), ..request.clone() };
+    assert_eq!(bench.code(Call::RunInstances(elsewhere)).await, "IdempotentParameterMismatch");
     assert_eq!(bench.code(Call::RunInstances(request)).await, "ok");
     bench.launched(&made, "general-1").await;
     let third = bench.kit().launch(&made, "general-2", "two").await;

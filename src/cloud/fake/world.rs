@@ -38,8 +38,9 @@ pub(super) struct World {
     pub(super) volumes: Shelf<Volume>,
     pub(super) interfaces: Shelf<NetworkInterface>,
     pub(super) lives: BTreeMap<String, Life>,
-    /// Client tokens: the request each stands for, and the instance it made.
-    pub(super) tokens: BTreeMap<String, (LaunchRequest<String>, String)>,
+    /// Client tokens: the request each stands for, and the instance it made. A launch that
+    /// found no capacity binds its token to its parameters as well.
+    pub(super) tokens: BTreeMap<String, (LaunchRequest<String>, Option<String>)>,
     /// Why coming instances will die, first to last.
     pub(super) dooms: Vec<String>,
     /// Launches of a type in a zone that find no capacity.
