@@ -8,8 +8,9 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::names::CGROUP;
 
@@ -142,12 +143,12 @@ fn children(folder: &Path) -> Vec<PathBuf> {
     entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect()
 }
 
-/// Ends every process below `name` at once and removes its folders. Blocks until
-/// the kernel let go of them, at most `limit`.
+/// Ends every process below `name` at once and removes its folders. Waits until
+/// the kernel has let go of them, at most `limit`.
 ///
 /// # Errors
 /// Names what would not end.
-pub(crate) fn clear(all: &[Hierarchy], name: Option<&str>, limit: Duration) -> io::Result<()> {
+pub(crate) async fn clear(all: &[Hierarchy], name: Option<&str>, limit: Duration) -> io::Result<()> {
     let started = Instant::now();
     loop {
         let pids = processes(all, name);
@@ -160,7 +161,7 @@ pub(crate) fn clear(all: &[Hierarchy], name: Option<&str>, limit: Duration) -> i
             return Err(io::Error::other(format!("{left} did not go away within {limit:?}")));
         }
         // The kernel tells nobody when a cgroup of version 1 has emptied.
-        thread::sleep(Duration::from_millis(10));
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

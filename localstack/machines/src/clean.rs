@@ -17,8 +17,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// # Errors
 /// Names what would not go; running it again goes on from there.
 pub(crate) async fn clean(state: &State) -> Result<()> {
-    let cleared = tokio::task::spawn_blocking(|| cgroup::clear(&cgroup::hierarchies()?, None, LIMIT)).await?;
-    cleared.context("some processes did not end")?;
+    cgroup::clear(&cgroup::hierarchies()?, None, LIMIT).await.context("some processes did not end")?;
     net::remove_all().await.context("the network could not be removed")?;
     let state = state.clone();
     tokio::task::spawn_blocking(move || state.remove_machines())

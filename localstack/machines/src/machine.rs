@@ -117,12 +117,9 @@ pub(crate) fn ask_to_stop(state: &State, id: &str) {
 /// # Errors
 /// See [`Error`].
 pub(crate) async fn end(id: &str) -> Result<(), Error> {
-    let name = id.to_owned();
-    let cleared =
-        tokio::task::spawn_blocking(move || cgroup::clear(&cgroup::hierarchies()?, Some(&name), END_LIMIT));
-    cleared
+    let hierarchies = cgroup::hierarchies().map_err(io_error("no cgroups"))?;
+    cgroup::clear(&hierarchies, Some(id), END_LIMIT)
         .await
-        .unwrap_or_else(|error| Err(io::Error::other(error)))
         .map_err(io_error("the machine's processes did not end"))?;
     net::unplug(id).await?;
     Ok(())

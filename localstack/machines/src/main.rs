@@ -120,7 +120,9 @@ fn act() -> Result<ExitCode> {
             runtime()?.block_on(until_told(settings))?;
         }
         Commands::Clean { state } => runtime()?.block_on(clean::clean(&State::new(state)))?,
-        Commands::Spawn { name, pid_file, log, command } => spawn::spawn(&name, &pid_file, &log, &command)?,
+        Commands::Spawn { name, pid_file, log, command } => {
+            runtime()?.block_on(spawn::spawn(&name, &pid_file, &log, &command))?
+        }
         Commands::Alive { pid_file } => {
             let alive = process::Process::read(&pid_file).is_some_and(process::Process::is_alive);
             return Ok(if alive { ExitCode::SUCCESS } else { ExitCode::FAILURE });

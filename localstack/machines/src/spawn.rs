@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -15,7 +16,7 @@ use crate::process::Process;
 ///
 /// # Errors
 /// When it cannot be started.
-pub(crate) fn spawn(name: &str, pid_file: &Path, log: &Path, command: &[String]) -> Result<()> {
+pub(crate) async fn spawn(name: &str, pid_file: &Path, log: &Path, command: &[String]) -> Result<()> {
     if std::env::var_os(INNER).is_some() {
         return become_it(name, pid_file, command);
     }
@@ -33,7 +34,7 @@ pub(crate) fn spawn(name: &str, pid_file: &Path, log: &Path, command: &[String])
         if child.try_wait()?.is_some() {
             bail!("{name} did not start; see its log");
         }
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     Ok(())
 }
