@@ -7,7 +7,6 @@ mod actions;
 mod advice;
 mod ec2;
 mod error;
-
 pub mod fake;
 mod own_address;
 mod seam;

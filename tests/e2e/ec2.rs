@@ -42,12 +42,13 @@ impl Bystanders {
         let vpc = first(&call("Action=CreateVpc&CidrBlock=10.99.0.0/16"), "vpcId");
         let subnet = call(&format!("Action=CreateSubnet&VpcId={vpc}&CidrBlock=10.99.1.0/24"));
         let subnet = first(&subnet, "subnetId");
-        let group = call(&format!(
-            "Action=CreateSecurityGroup&GroupName=bystander&GroupDescription=b&VpcId={vpc}"
-        ));
+        let group =
+            call(&format!("Action=CreateSecurityGroup&GroupName=bystander&GroupDescription=b&VpcId={vpc}"));
         let group = first(&group, "groupId");
         // An arm64 image: EC2's record of an instance is enough, it needs no machine.
-        let images = call("Action=DescribeImages&Owner.1=136693071363&Filter.1.Name=architecture&Filter.1.Value.1=arm64");
+        let images = call(
+            "Action=DescribeImages&Owner.1=136693071363&Filter.1.Name=architecture&Filter.1.Value.1=arm64",
+        );
         let run = call(&format!(
             "Action=RunInstances&ImageId={}&MinCount=1&MaxCount=1&InstanceType=t4g.small&SubnetId={subnet}",
             first(&images, "imageId")
@@ -75,11 +76,8 @@ pub fn live_slots(cluster: &str) -> Vec<String> {
     let xml = call(&format!(
         "Action=DescribeInstances&Filter.1.Name=tag:cluster-name&Filter.1.Value.1={cluster}&Filter.2.Name=instance-state-name&Filter.2.Value.1=running&Filter.2.Value.2=pending&Filter.2.Value.3=stopped"
     ));
-    let mut slots: Vec<String> = xml
-        .split("<key>cluster-slot</key>")
-        .skip(1)
-        .map(|rest| first(rest, "value"))
-        .collect();
+    let mut slots: Vec<String> =
+        xml.split("<key>cluster-slot</key>").skip(1).map(|rest| first(rest, "value")).collect();
     slots.sort();
     slots
 }

@@ -60,12 +60,16 @@ fn containerd_is_ready_everywhere(fleet: &Fleet) {
 /// What user-data carried is worth nothing now: no file of it is left in sshd's
 /// hands, and the server shows one host key, the recorded one.
 fn the_single_use_host_key_is_refused_for_good(fleet: &Fleet) {
-    let shown = fleet.on("general-0", "ssh-keyscan -t ed25519,rsa,ecdsa 127.0.0.1 2>/dev/null | cut -d' ' -f2,3");
+    let shown =
+        fleet.on("general-0", "ssh-keyscan -t ed25519,rsa,ecdsa 127.0.0.1 2>/dev/null | cut -d' ' -f2,3");
     let shown = shown.exits(0).out;
     assert_eq!(shown.lines().count(), 1, "one host key is shown: {shown}");
     let used = fleet.on("general-0", "sudo cat /var/lib/cloud/instance/user-data.txt").exits(0).out;
     assert!(used.contains("ed25519_public"), "user-data carried a host key");
-    assert!(!used.contains(shown.split_whitespace().nth(1).expect("a key")), "the single-use key is still shown");
+    assert!(
+        !used.contains(shown.split_whitespace().nth(1).expect("a key")),
+        "the single-use key is still shown"
+    );
     let record = files(&fleet.state()).into_iter().find(|path| path.ends_with("nodes_general-0.json"));
     let record = std::fs::read_to_string(record.expect("the record of general-0")).expect("it is read");
     assert!(record.contains(shown.trim()), "the recorded key is the one shown");
@@ -79,8 +83,12 @@ fn secrets_stay_secret(fleet: &Fleet) {
     }
     let readable = "sudo find /etc/cluster /var/lib/cluster -name '*.key' -perm /o+r";
     assert_eq!(fleet.on("master-0", readable).exits(0).out, "", "keys that everyone can read");
-    let authority = "sudo grep -rl 'CERTIFICATE' /etc/cluster | xargs -n1 dirname | sort -u; sudo ls /etc/cluster/pki";
-    assert!(!fleet.on("general-0", authority).exits(0).out.contains("ca.key"), "an authority's key is on a worker");
+    let authority =
+        "sudo grep -rl 'CERTIFICATE' /etc/cluster | xargs -n1 dirname | sort -u; sudo ls /etc/cluster/pki";
+    assert!(
+        !fleet.on("general-0", authority).exits(0).out.contains("ca.key"),
+        "an authority's key is on a worker"
+    );
 }
 
 fn what_is_broken_is_seen_and_mended(fleet: &Fleet) {

@@ -27,8 +27,10 @@ fn from_here(address: &str, port: u16) -> Way {
 
 /// From one node to several ports of another.
 fn from_node(fleet: &Fleet, node: &str, address: &str, ports: &[u16]) -> Vec<Way> {
-    let script: Vec<String> =
-        ports.iter().map(|port| PROBE.replace("ADDRESS", address).replace("PORT", &port.to_string())).collect();
+    let script: Vec<String> = ports
+        .iter()
+        .map(|port| PROBE.replace("ADDRESS", address).replace("PORT", &port.to_string()))
+        .collect();
     let text = fleet.on(node, &script.join("; echo next; ")).out;
     text.split("next").map(read_probe).collect()
 }

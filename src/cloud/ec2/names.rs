@@ -51,10 +51,9 @@ impl Names {
     /// The addresses of `name`, IPv4 first.
     pub(crate) async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, ResolveDnsError> {
         let resolver = self.0.as_ref().map_err(|error| ResolveDnsError::new(error.clone()))?;
-        let found = resolver
-            .lookup_ip(name)
-            .await
-            .map_err(|error| ResolveDnsError::new(format!("{name}: {error}")))?;
+        let found = resolver.lookup_ip(name).await.map_err(|error| {
+            ResolveDnsError::new(format!("the name {name} could not be resolved: {error}"))
+        })?;
         Ok(found.iter().collect())
     }
 }

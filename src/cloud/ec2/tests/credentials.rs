@@ -46,7 +46,10 @@ async fn case(config: &str) -> Case {
     let home = std::env::temp_dir().join(format!("cluster-{}", base::Ids::next(&base::RandomIds)));
     std::fs::create_dir_all(home.join(".aws/sso/cache")).unwrap();
     std::fs::write(home.join(".aws/config"), config).unwrap();
-    let endpoint = Endpoint::saying(|_| {
+    let endpoint = Endpoint::saying(|form| {
+        if !form.contains_key("Action") {
+            return Reply::Answer { status: 200, body: ROLE.into() };
+        }
         let body = "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
             <GetCallerIdentityResult><Arn>arn:aws:iam::123456789012:user/operator</Arn>\
             <Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
@@ -148,6 +151,18 @@ async fn a_single_sign_on_that_has_expired_says_how_to_log_in() {
     );
     let said = case.says(&[("AWS_PROFILE", "work")]).await;
     assert!(said.starts_with("ExpiredSsoToken | ") && said.contains("aws sso login"), "{said}");
+}
+
+/// What single sign-on gives for a role.
+const ROLE: &str = r#"{"roleCredentials": {"accessKeyId": "AKID", "secretAccessKey": "no secret",
+    "sessionToken": "token", "expiration": 4102444800000}}"#;
+
+#[tokio::test]
+async fn an_open_single_sign_on_is_used() {
+    let case = case(SSO).await;
+    let token = r#"{"accessToken": "x", "expiresAt": "2100-01-01T00:00:00Z", "region": "us-east-1"}"#;
+    case.write(&token_file(), token);
+    assert_eq!(case.says(&[("AWS_PROFILE", "work")]).await, "account 123456789012 in us-east-1");
 }
 
 /// Named by the SHA-1 of the session's name, `corp`.
