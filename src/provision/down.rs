@@ -282,6 +282,7 @@ impl Run<'_> {
             if self.context.is_absent_since(began, seen) {
                 break;
             }
+            self.report.waiting("the proof", &format!("{seen} listings show nothing"), None);
             self.context.pause(self.context.between_listings()).await?;
             self.look().await?;
             if !self.decide().done {

@@ -167,14 +167,10 @@ impl<'a> View<'a> {
     /// Most go with their instance; what is left over is deleted.
     fn interfaces(&self, to: &mut Teardown) {
         for interface in self.inventory.network_interfaces.iter().filter(|i| self.is_our_interface(i)) {
-            let holder = interface.instance.as_deref();
-            let tagged = self.is_ours(&interface.tags);
+            let holder = interface.instance.as_deref().filter(|id| self.holding().any(|i| i.id == *id));
             match holder {
-                None => to.calls.push(Call::DeleteNetworkInterface { interface: interface.id.clone() }),
-                Some(id) if tagged && !self.holding().any(|i| i.id == id) => {
-                    to.calls.push(Call::DeleteNetworkInterface { interface: interface.id.clone() });
-                }
                 Some(id) => to.wait("network interface", &interface.id, &format!("it is attached to {id}")),
+                None => to.calls.push(Call::DeleteNetworkInterface { interface: interface.id.clone() }),
             }
         }
     }

@@ -67,11 +67,7 @@ impl Run<'_> {
         let permit = shutdown.race(self.step_permits.acquire()).await;
         let _permit = permit.ok_or(ActionError::Interrupted)?; // never closed
         let done = shutdown.race(self.steps.run(slot, role, step, &node, report)).await;
-        done.ok_or(ActionError::Interrupted)??;
-        if step == Step::Verify {
-            self.context.store.update(|s| s.slot_mut(slot).established = Some(node.instance_id.clone()))?;
-        }
-        Ok(())
+        done.ok_or(ActionError::Interrupted)?.map_err(ActionError::Step)
     }
 
     /// Where the node of `slot` is, once it runs.

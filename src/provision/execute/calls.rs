@@ -74,7 +74,7 @@ impl<'a> Calls<'a> {
         report: &Report<'_>,
     ) -> Result<Outcome, ActionError> {
         if announced.doubt
-            && let Some(result) = self.look_and_close(&announced).await?
+            && let Some(result) = self.look_and_close(&announced, report).await?
         {
             return result;
         }
@@ -84,7 +84,7 @@ impl<'a> Calls<'a> {
                 Ok(outcome) => return self.finish(&announced, outcome),
                 Err(error) => error,
             };
-            let error = match self.after(&mut announced, error).await? {
+            let error = match self.after(&mut announced, error, report).await? {
                 Next::Finished(result) => return result,
                 Next::Again(error) => error,
             };
@@ -101,7 +101,12 @@ impl<'a> Calls<'a> {
         self.context.cloud.apply(call).await
     }
 
-    async fn after(&self, announced: &mut Announced, error: CloudError) -> Result<Next, ActionError> {
+    async fn after(
+        &self,
+        announced: &mut Announced,
+        error: CloudError,
+        report: &Report<'_>,
+    ) -> Result<Next, ActionError> {
         let verdict = verdict::judge(&announced.call, &error);
         Ok(match verdict {
             Verdict::Later | Verdict::NotYet => Next::Again(error),
@@ -109,12 +114,12 @@ impl<'a> Calls<'a> {
             Verdict::Unsure => {
                 announced.doubt = true;
                 self.note(announced, &error, true)?;
-                match self.look_and_close(announced).await? {
+                match self.look_and_close(announced, report).await? {
                     Some(result) => Next::Finished(result),
                     None => Next::Again(error),
                 }
             }
-            Verdict::Gone | Verdict::Duplicate => self.compare(announced, error, verdict).await?,
+            Verdict::Gone | Verdict::Duplicate => self.compare(announced, error, verdict, report).await?,
             Verdict::Mismatch => {
                 self.note(announced, &error, false)?;
                 let label = label::of_call(&announced.call);
@@ -132,12 +137,13 @@ impl<'a> Calls<'a> {
     async fn look_and_close(
         &self,
         announced: &Announced,
+        report: &Report<'_>,
     ) -> Result<Option<Result<Outcome, ActionError>>, ActionError> {
         let listings = match evidence::repeat(&announced.call) {
             Repeat::Unprotected => self.context.limits.listings,
             Repeat::Harmless | Repeat::Token => 1,
         };
-        Ok(match self.look(&announced.call, listings).await? {
+        Ok(match self.look(&announced.call, listings, report).await? {
             Evidence::Found(outcome) => Some(self.finish(announced, outcome)),
             Evidence::Ended(reason) => {
                 let reason = reason.unwrap_or_else(|| "AWS gave no reason".to_owned());
@@ -159,6 +165,7 @@ impl<'a> Calls<'a> {
         announced: &mut Announced,
         error: CloudError,
         verdict: Verdict,
+        report: &Report<'_>,
     ) -> Result<Next, ActionError> {
         if let Some(rest) = self.rest(&announced.call).await? {
             return Ok(match rest {
@@ -172,7 +179,7 @@ impl<'a> Calls<'a> {
         if verdict == Verdict::Gone {
             return Ok(Next::Finished(self.finish(announced, Outcome::default())));
         }
-        let what = match self.look(&announced.call, self.context.limits.listings).await? {
+        let what = match self.look(&announced.call, self.context.limits.listings, report).await? {
             Evidence::Found(outcome) => return Ok(Next::Finished(self.finish(announced, outcome))),
             Evidence::Differs(what) => what,
             Evidence::Ended(_) | Evidence::Absent => {
@@ -197,7 +204,12 @@ impl<'a> Calls<'a> {
     }
 
     /// What up to `listings` listings over the time of absence say of `call`.
-    async fn look(&self, call: &Call<String>, listings: u32) -> Result<Evidence, ActionError> {
+    async fn look(
+        &self,
+        call: &Call<String>,
+        listings: u32,
+        report: &Report<'_>,
+    ) -> Result<Evidence, ActionError> {
         let began = self.context.clock.now();
         let mut seen = 0;
         loop {
@@ -212,6 +224,7 @@ impl<'a> Calls<'a> {
             if evidence != Evidence::Absent || enough {
                 return Ok(evidence);
             }
+            report.waiting("AWS's lists", "they do not show whether the call took effect", None);
             self.pause(self.context.between_listings()).await?;
         }
     }
@@ -220,7 +233,7 @@ impl<'a> Calls<'a> {
     pub(crate) fn finish(&self, announced: &Announced, outcome: Outcome) -> Result<Outcome, ActionError> {
         let now = self.context.clock.now();
         self.context.journal.done(now, announced.seq, &outcome)?;
-        remember::record(self.context.store, &announced.call, &outcome)?;
+        remember::record(self.context.store, now, &announced.call, &outcome)?;
         Ok(outcome)
     }
 

@@ -142,3 +142,66 @@ fn look(instance: Option<&Instance>, public: bool, waited: Duration) -> Sight {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plan::model::Tags;
+
+    fn instance(state: InstanceState, private: bool, public: bool) -> Instance {
+        Instance {
+            id: "i-1".into(),
+            state,
+            state_reason: Some("Server.InternalError: x".into()),
+            client_token: None,
+            instance_type: "t3.small".into(),
+            image: "ami-1".into(),
+            zone: "us-east-1a".into(),
+            vpc: None,
+            subnet: None,
+            security_groups: Vec::new(),
+            private_address: private.then(|| [10, 0, 0, 4].into()),
+            public_address: public.then(|| [203, 0, 113, 1].into()),
+            launched_at: None,
+            tags: Tags::default(),
+        }
+    }
+
+    /// `look` in words.
+    fn words(instance: Option<&Instance>, public: bool, waited: Duration) -> String {
+        match look(instance, public, waited) {
+            Sight::Ready(node) => format!("ready {} {:?}", node.private, node.public),
+            Sight::NotYet { state, likely_cause: None } => state.to_owned(),
+            Sight::NotYet { state, likely_cause: Some(cause) } => format!("{state} ({cause})"),
+            Sight::Ended(reason) => format!("ended: {reason}"),
+        }
+    }
+
+    #[test]
+    fn a_machine_is_ready_when_it_runs_with_the_addresses_it_needs() {
+        use InstanceState::{Pending, Running, ShuttingDown, Stopped, Terminated};
+        let cases = [
+            (Pending, true, true, true, "pending"),
+            (Running, false, false, false, "running, without an address"),
+            (Running, true, false, false, "ready 10.0.0.4 None"),
+            (Running, true, false, true, "running, without a public address"),
+            (Running, true, true, true, "ready 10.0.0.4 Some(203.0.113.1)"),
+            (Stopped, true, false, false, "stopped"),
+            (ShuttingDown, true, false, false, "ended: Server.InternalError: x"),
+            (Terminated, false, false, false, "ended: Server.InternalError: x"),
+        ];
+        for (state, private, public, needs_public, expected) in cases {
+            let instance = instance(state, private, public);
+            assert_eq!(words(Some(&instance), needs_public, Duration::ZERO), expected);
+        }
+        assert_eq!(words(None, false, Duration::ZERO), "not listed yet");
+    }
+
+    #[test]
+    fn a_long_wait_names_its_likely_cause() {
+        let pending = instance(InstanceState::Pending, true, true);
+        let said = words(Some(&pending), true, SLOW);
+        assert_eq!(said, "pending (AWS is short of this instance type in this zone)");
+        assert!(words(None, true, SLOW).contains("somebody removed it"));
+    }
+}

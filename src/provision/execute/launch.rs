@@ -68,7 +68,8 @@ impl Run<'_> {
         let token = self.context.ids.next();
         self.context.store.update(|state| {
             let slot = state.slot_mut(slot);
-            (slot.id, slot.attempt, slot.client_token) = (None, attempt, Some(token.clone()));
+            (slot.id, slot.since) = (None, None);
+            (slot.attempt, slot.client_token) = (attempt, Some(token.clone()));
         })?;
         Ok(LaunchRequest { client_token: token, user_data: prepared.user_data, ..request.clone() })
     }

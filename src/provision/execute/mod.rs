@@ -9,7 +9,6 @@
 mod act;
 mod backoff;
 mod calls;
-mod crew;
 mod error;
 mod evidence;
 mod graph;
@@ -22,7 +21,6 @@ mod resume;
 mod seams;
 mod verdict;
 
-pub use crew::Crew;
 pub(crate) use error::is_blocked;
 pub use error::{ActionError, Failure, RunError};
 pub use label::{of_action, of_call};
@@ -87,6 +85,8 @@ pub struct Limits {
     pub listings: u32,
     /// … over at least this long.
     pub absence: Duration,
+    /// What AWS gave less than this long ago is not believed to be gone because lists do not show it.
+    pub young: Duration,
     /// Between two listings while something is waited for.
     pub poll: Duration,
     /// How long an instance may take to run.
@@ -106,6 +106,7 @@ impl Default for Limits {
             attempts: 3,
             listings: 4,
             absence: Duration::from_secs(8),
+            young: Duration::from_secs(60),
             poll: Duration::from_secs(2),
             running: Duration::from_secs(5 * 60),
             lost_launch: Duration::from_secs(10 * 60),

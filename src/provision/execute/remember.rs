@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cloud::Outcome;
+use jiff::Timestamp;
 use plan::model::{Call, Instance, Inventory, Ref, Tags};
 use plan::{Action, Plan};
 
@@ -15,10 +16,15 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Notes in the state what `call` made or removed, if that is news.
-pub(super) fn record(store: &Store, call: &Call<String>, outcome: &Outcome) -> Result<(), StateError> {
+pub(super) fn record(
+    store: &Store,
+    now: Timestamp,
+    call: &Call<String>,
+    outcome: &Outcome,
+) -> Result<(), StateError> {
     let changed = store.read(|state| {
         let mut changed = state.clone();
-        apply(&mut changed, call, outcome);
+        apply(&mut changed, now, call, outcome);
         (changed != *state).then_some(changed)
     });
     match changed {
@@ -28,15 +34,16 @@ pub(super) fn record(store: &Store, call: &Call<String>, outcome: &Outcome) -> R
 }
 
 /// What `call` with `outcome` changes in the state.
-pub(super) fn apply(state: &mut StateFile, call: &Call<String>, outcome: &Outcome) {
+fn apply(state: &mut StateFile, now: Timestamp, call: &Call<String>, outcome: &Outcome) {
     if let Some(slot) = call.creates() {
         let slot = state.slot_mut(slot);
         let current = match call {
             Call::RunInstances(request) => slot.client_token.as_deref() == Some(&*request.client_token),
             _ => true,
         };
-        if current && outcome.id.is_some() {
+        if current && outcome.id.is_some() && outcome.id != slot.id {
             slot.id.clone_from(&outcome.id);
+            slot.since = Some(now);
         }
     }
     for id in removed(call) {
@@ -47,9 +54,9 @@ pub(super) fn apply(state: &mut StateFile, call: &Call<String>, outcome: &Outcom
 /// Forgets the resource `id`; how often a machine was asked for stays known.
 pub(super) fn forget(state: &mut StateFile, id: &str) {
     for slot in state.slots.values_mut().filter(|slot| slot.id.as_deref() == Some(id)) {
-        slot.id = None;
+        (slot.id, slot.since) = (None, None);
     }
-    state.slots.retain(|_, slot| slot.id.is_some() || slot.attempt > 0 || slot.established.is_some());
+    state.slots.retain(|_, slot| slot.id.is_some() || slot.attempt > 0);
 }
 
 fn removed(call: &Call<String>) -> Vec<&str> {

@@ -4,14 +4,15 @@
 use plan::model::{Call, InstanceState, Inventory};
 
 use super::evidence::{self, Evidence, Repeat};
-use super::{ActionError, Context, remember};
+use super::progress::Report;
+use super::{ActionError, Context, label, remember};
 use crate::journal::Open;
 
 /// Reads what there is, when it can be relied on.
 ///
 /// AWS lists new resources late, so the listing is repeated until it shows
 /// every id that the state knows and every open call of the journal, or the
-/// time of absence has passed. Calls found are closed; others too, except
+/// time of absence has passed (for what AWS gave lately, a longer one). Calls found are closed; others too, except
 /// launches: those stay open, and running a plan that fills their slot replays
 /// them. Changes nothing in AWS.
 ///
@@ -19,6 +20,7 @@ use crate::journal::Open;
 /// A listing that fails, or a state or journal that cannot be written.
 pub async fn settle(context: &Context<'_>) -> Result<Inventory, ActionError> {
     recall(context)?;
+    let report = Report::new(context.progress, context.clock, None, "looking");
     let began = context.clock.now();
     let mut listings = 0;
     loop {
@@ -26,20 +28,30 @@ pub async fn settle(context: &Context<'_>) -> Result<Inventory, ActionError> {
         listings += 1;
         close_found(context, &inventory)?;
         forget_ended(context, &inventory)?;
-        let certain = context.is_absent_since(began, listings);
+        let certain = context.is_absent_since(began, listings) && !is_young_missing(context, &inventory);
         if certain || !is_waiting_useful(context, &inventory) {
             close_absent(context, &inventory)?;
             forget_absent(context, &inventory)?;
             return Ok(inventory);
         }
+        report.waiting("AWS's lists", &missing_words(context, &inventory), None);
         context.pause(context.between_listings()).await?;
     }
+}
+
+/// What the lists do not show, in words.
+fn missing_words(context: &Context<'_>, inventory: &Inventory) -> String {
+    let ids = context.store.read(|state| unlisted(state, inventory));
+    let calls = context.journal.open_calls();
+    let calls = calls.iter().map(|open| label::of_call(&open.call));
+    let words: Vec<String> = ids.into_iter().chain(calls).collect();
+    format!("not to be seen yet: {}", words.join(", "))
 }
 
 /// What the journal knows and a crash kept from the state.
 fn recall(context: &Context<'_>) -> Result<(), ActionError> {
     for (call, outcome) in context.journal.finished() {
-        remember::record(context.store, &call, &outcome)?;
+        remember::record(context.store, context.clock.now(), &call, &outcome)?;
     }
     Ok(())
 }
@@ -50,7 +62,7 @@ fn close_found(context: &Context<'_>, inventory: &Inventory) -> Result<(), Actio
         match evidence::of_call(&open.call, inventory) {
             Evidence::Found(outcome) => {
                 context.journal.done(now, open.seq, &outcome)?;
-                remember::record(context.store, &open.call, &outcome)?;
+                remember::record(context.store, now, &open.call, &outcome)?;
             }
             Evidence::Ended(reason) => {
                 let reason = reason.unwrap_or_else(|| "AWS gave no reason".to_owned());
@@ -68,6 +80,16 @@ fn is_waiting_useful(context: &Context<'_>, inventory: &Inventory) -> bool {
     let open = context.journal.open_calls();
     let unprotected = open.iter().any(|open| evidence::repeat(&open.call) != Repeat::Harmless);
     unprotected || context.store.read(|state| !unlisted(state, inventory).is_empty())
+}
+
+/// Whether something is missing that AWS gave so lately that its lists may not show it yet.
+fn is_young_missing(context: &Context<'_>, inventory: &Inventory) -> bool {
+    context.store.read(|state| {
+        let missing = unlisted(state, inventory);
+        let known =
+            state.slots.values().filter(|slot| slot.id.as_ref().is_some_and(|id| missing.contains(id)));
+        known.filter_map(|slot| slot.since).any(|since| context.since(since) < context.limits.young)
+    })
 }
 
 fn unlisted(state: &crate::state::StateFile, inventory: &Inventory) -> Vec<String> {

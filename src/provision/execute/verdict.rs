@@ -109,3 +109,78 @@ pub(crate) fn is_removal(call: &Call<String>) -> bool {
             | Call::DeleteVpc { .. }
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plan::model::Tags;
+
+    fn vpc() -> Call<String> {
+        let cidr = "10.0.0.0/16".parse().unwrap();
+        Call::CreateVpc { slot: "vpc".into(), cidr, tags: Tags::default() }
+    }
+
+    fn route() -> Call<String> {
+        Call::CreateRoute {
+            table: "rtb-1".into(),
+            cidr: "0.0.0.0/0".parse().unwrap(),
+            gateway: "igw-1".into(),
+        }
+    }
+
+    fn detach() -> Call<String> {
+        Call::DetachInternetGateway { gateway: "igw-1".into(), vpc: "vpc-1".into() }
+    }
+
+    fn delete() -> Call<String> {
+        Call::DeleteVpc { vpc: "vpc-1".into() }
+    }
+
+    #[test]
+    fn each_refusal_means_one_thing_for_one_call() {
+        let cases: [(Call<String>, &str, Verdict); 16] = [
+            (vpc(), "RequestLimitExceeded", Verdict::Later),
+            (vpc(), "InternalError", Verdict::Unsure),
+            (vpc(), "ServiceUnavailable", Verdict::Unsure),
+            (vpc(), "VpcLimitExceeded", Verdict::Stop),
+            (vpc(), "UnauthorizedOperation", Verdict::Stop),
+            (vpc(), "SomethingNobodyForesaw", Verdict::Stop),
+            (route(), "InvalidRouteTableID.NotFound", Verdict::NotYet),
+            (route(), "InvalidGatewayID.NotFound", Verdict::NotYet),
+            (route(), "RouteAlreadyExists", Verdict::Duplicate),
+            (route(), "InvalidAMIID.NotFound", Verdict::Stop),
+            (detach(), "Gateway.NotAttached", Verdict::Gone),
+            (detach(), "DependencyViolation", Verdict::Blocked),
+            (delete(), "InvalidVpcID.NotFound", Verdict::Gone),
+            (delete(), "DependencyViolation", Verdict::Blocked),
+            (delete(), "ExpiredToken", Verdict::Stop),
+            (delete(), "IncorrectState", Verdict::Later),
+        ];
+        for (call, code, expected) in cases {
+            let error = CloudError::refused(call.action_name(), code, "");
+            assert_eq!(judge(&call, &error), expected, "{} {code}", call.action_name());
+        }
+    }
+
+    #[test]
+    fn a_lost_reply_is_never_certain_whatever_its_code() {
+        for code in ["Timeout", "Connection", "UnauthorizedOperation"] {
+            assert_eq!(judge(&vpc(), &CloudError::lost("CreateVpc", code, "")), Verdict::Unsure);
+        }
+    }
+
+    #[test]
+    fn only_awss_own_faults_are_worth_another_machine() {
+        let cases = [
+            ("Server.InternalError: Internal error on launch", true),
+            ("Server.InsufficientInstanceCapacity: none left", true),
+            ("Client.VolumeLimitExceeded: Volume limit exceeded", false),
+            ("Client.InternalError: Client error on launch", false),
+            ("Client.UserInitiatedShutdown: User initiated shutdown", false),
+            ("AWS gave no reason", false),
+        ];
+        for (reason, expected) in cases {
+            assert_eq!(is_worth_another(reason), expected, "{reason}");
+        }
+    }
+}

@@ -50,16 +50,15 @@ pub struct SlotState {
     /// AWS's id, once the call that made it has answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// When AWS gave it: what is young may be missing from lists for a while.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
     /// How often a machine was asked for, this time included.
     #[serde(skip_serializing_if = "is_zero")]
     pub attempt: u32,
     /// The client token of that attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_token: Option<String>,
-    /// The instance that was last bootstrapped to the end. Kept when it is gone:
-    /// a master that was once established has data to lose.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub established: Option<String>,
 }
 
 fn is_zero(number: &u32) -> bool {

@@ -1,13 +1,11 @@
 //! An opened state: locked, in memory and on disk the same.
 
-use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::file::StateFile;
 use super::folder::{Folder, make_private};
 use super::lock::Lock;
 use super::{StateError, write_atomic};
-use crate::bootstrap::Vault;
 
 /// One cluster's state, held by this process alone.
 ///
@@ -111,30 +109,4 @@ impl Store {
     fn guard(&self) -> MutexGuard<'_, StateFile> {
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl Vault for Store {
-    fn read(&self, name: &str) -> io::Result<Option<String>> {
-        text(self.folder.secret(name))
-    }
-
-    fn write(&self, name: &str, content: &str) -> io::Result<()> {
-        self.write_secret(name, content.as_bytes()).map_err(io::Error::other)
-    }
-}
-
-/// For commands that only look: they hold no lock, so they cannot write.
-impl Vault for Folder {
-    fn read(&self, name: &str) -> io::Result<Option<String>> {
-        text(self.secret(name))
-    }
-
-    fn write(&self, _: &str, _: &str) -> io::Result<()> {
-        Err(io::Error::new(io::ErrorKind::PermissionDenied, "the state folder is not locked by this command"))
-    }
-}
-
-fn text(secret: Result<Option<Vec<u8>>, StateError>) -> io::Result<Option<String>> {
-    let bytes = secret.map_err(io::Error::other)?;
-    bytes.map(|bytes| String::from_utf8(bytes).map_err(io::Error::other)).transpose()
 }

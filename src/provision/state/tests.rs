@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use base::ManualClock;
 
 use super::*;
-use crate::bootstrap::Vault;
 
 /// A folder of its own, removed at the end.
 pub(crate) struct Scratch(pub(crate) PathBuf);
@@ -161,7 +160,7 @@ fn a_state_of_format_1_is_read() {
     assert_eq!(state.endpoint.as_deref(), Some("http://127.0.0.1:4566"));
     let master = &state.slots["master-0"];
     assert_eq!((master.attempt, master.id.as_deref()), (2, Some("i-0a")));
-    assert_eq!(master.established.as_deref(), Some("i-0a"));
+    assert_eq!(master.since, Some("2026-03-01T12:01:30Z".parse().unwrap()));
     assert_eq!(state.slots["vpc"].id.as_deref(), Some("vpc-0b"));
     let again = serde_json::to_string_pretty(&state).unwrap() + "\n";
     assert_eq!(again, include_str!("../golden/state-v1.json"));
@@ -172,11 +171,10 @@ fn secrets_are_found_by_name_and_no_name_leaves_the_folder() {
     let scratch = Scratch::new();
     let store = store(&scratch);
     assert_eq!(store.secret("pki/ca.key").unwrap(), None);
-    Vault::write(&store, "pki/ca.key", "one").unwrap();
-    Vault::write(&store, "pki/ca.key", "two").unwrap();
-    assert_eq!(Vault::read(&store, "pki/ca.key").unwrap().as_deref(), Some("two"));
-    assert_eq!(Vault::read(store.folder(), "pki/ca.key").unwrap().as_deref(), Some("two"));
-    assert!(Vault::write(store.folder(), "pki/ca.key", "three").is_err());
+    store.write_secret("pki/ca.key", b"one").unwrap();
+    store.write_secret("pki/ca.key", b"two").unwrap();
+    assert_eq!(store.secret("pki/ca.key").unwrap().as_deref(), Some(&b"two"[..]));
+    assert_eq!(store.folder().secret("pki/ca.key").unwrap().as_deref(), Some(&b"two"[..]));
     for name in ["../state.json", "/etc/passwd", "a//b", "", ".hidden"] {
         assert!(store.write_secret(name, b"").is_err(), "{name}");
     }

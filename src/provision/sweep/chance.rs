@@ -11,7 +11,7 @@ use super::up::assert_up;
 use super::{End, Kill, World};
 
 /// Cases tried: a fixed number, so that time is too.
-const CASES: u32 = 96;
+const CASES: u32 = 256;
 /// After so many runs under faults the faults end.
 const RUNS: usize = 5;
 

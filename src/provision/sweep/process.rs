@@ -13,7 +13,6 @@ use plan::model::{Call, Instance, InstanceState, Inventory};
 use plan::{Role, Step};
 
 use super::world::{NAME, UID, World};
-use crate::bootstrap::Vault as _;
 use crate::execute::{
     Context, Launcher, NodeAddress, Prepared, Progress, Report, Silent, StepError, StepRunner, run, settle,
 };
@@ -168,7 +167,7 @@ impl Process<'_> {
             Ok(inventory) => inventory,
             Err(error) => return End::Failed(chain(&error)),
         };
-        let observed = self.world.observed(&inventory, &self.store.read(Clone::clone));
+        let observed = self.world.observed(&inventory);
         let plan = match plan::planner::decide(&self.world.desired(), &observed) {
             Ok(plan) => plan,
             Err(refusal) => return End::Failed(refusal.to_string()),
@@ -207,7 +206,7 @@ impl Process<'_> {
 impl Launcher for Process<'_> {
     async fn prepare(&self, slot: &str, attempt: u32) -> Result<Prepared, StepError> {
         let key = format!("host key {slot} {attempt}");
-        self.store.write(&format!("nodes/{slot}"), &key).map_err(StepError::new)?;
+        self.store.write_secret(&format!("nodes/{slot}"), key.as_bytes()).map_err(StepError::new)?;
         Ok(Prepared { user_data: format!("#cloud-config\n# {key}\n") })
     }
 }
@@ -247,7 +246,7 @@ impl World {
         assert_eq!(instance.private_address, Some(node.private));
         assert_eq!(instance.public_address, node.public);
         let requests = self.account.requests.lock().unwrap();
-        let pinned = store.read_text(&format!("nodes/{slot}"));
+        let pinned = String::from_utf8(store.secret(&format!("nodes/{slot}")).unwrap().unwrap()).unwrap();
         let user_data = &requests[&node.instance_id].user_data;
         assert!(user_data.contains(&pinned), "{slot}: {pinned:?} is pinned, {user_data:?} is there");
         let mut nodes = self.nodes.lock().unwrap();
@@ -255,12 +254,9 @@ impl World {
         let before = Step::of_role(role).iter().take_while(|s| **s != step);
         assert!(before.into_iter().all(|s| done.contains(s)), "{slot}: {step} came before its time");
         done.insert(step);
-    }
-}
-
-impl Store {
-    fn read_text(&self, name: &str) -> String {
-        crate::bootstrap::Vault::read(self, name).unwrap().unwrap_or_default()
+        if step == Step::Verify {
+            store.write_secret(&format!("established/{slot}"), node.instance_id.as_bytes()).unwrap();
+        }
     }
 }
 

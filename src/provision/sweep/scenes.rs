@@ -1,5 +1,6 @@
 //! Single scenes: what goes wrong once, and what a person is told.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -88,6 +89,48 @@ async fn a_launch_whose_machine_died_while_nobody_looked_is_made_anew() {
         until_up(&world, &quiet(&world), Kill::Never, "anew").await;
         assert_up(&world, "anew").await;
         assert_eq!(world.state().slots[slot].attempt, 2);
+    }
+}
+
+#[tokio::test]
+async fn a_launch_that_no_listing_shows_is_replayed_as_it_was() {
+    for nth in 1..=3 {
+        let world = World::new(Rules::prompt());
+        // From the second on, others were launched and are known: unseen, they are waited for.
+        let way = Faults::new(world.account.clone()).with(When::Nth("RunInstances", nth), Fault::CrashAfter);
+        assert!(matches!(world.up(&Arc::new(way), Kill::Never).await, End::Killed));
+        world.account.blind.store(10, Ordering::Relaxed);
+        until_up(&world, &quiet(&world), Kill::Never, "blind").await;
+        assert_up(&world, "blind").await;
+        world.assert_nothing_made_twice("blind");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_launch_is_not_forgotten_because_its_replay_was_refused() {
+    let mut world = World::new(Rules::prompt());
+    world.config.workers.clear();
+    world.account.blind.store(20, Ordering::Relaxed);
+    let way = Faults::new(world.account.clone())
+        .with(When::Nth("RunInstances", 1), Fault::LoseReply)
+        .with(When::Nth("RunInstances", 2), Fault::Refuse("ExpiredToken"));
+    let way = Arc::new(way);
+    assert!(matches!(world.up(&way, Kill::Never).await, End::Failed(_)));
+    until_up(&world, &way, Kill::Never, "refused").await;
+    world.assert_nothing_made_twice("refused");
+    assert_eq!(world.state().slots["master-0"].attempt, 1);
+}
+
+#[tokio::test]
+async fn an_error_of_awss_own_may_hide_a_success() {
+    let creations =
+        ["CreateVpc", "CreateInternetGateway", "CreateRouteTable", "CreateSubnet", "RunInstances"];
+    for action in creations.into_iter().chain(["CreateRoute", "AuthorizeSecurityGroupIngress"]) {
+        let world = World::new(Rules::prompt());
+        *world.account.stumbles.lock().unwrap() = Some(action);
+        assert_eq!(until_up(&world, &quiet(&world), Kill::Never, action).await, 1, "{action}");
+        assert_up(&world, action).await;
+        world.assert_nothing_made_twice(action);
     }
 }
 
@@ -311,7 +354,7 @@ async fn all_who_wait_share_one_listing_and_calls_in_flight_are_bounded() {
     assert!(matches!(world.up(&way, Kill::Never).await, End::Done));
     let listings = way.calls()["DescribeInstances"];
     assert!((20..60).contains(&listings), "{listings} listings for 31 machines that take 60 s");
-    let busiest = world.busiest.load(std::sync::atomic::Ordering::Relaxed);
+    let busiest = world.busiest.load(Ordering::Relaxed);
     assert_eq!(busiest, world.limits.calls);
 }
 

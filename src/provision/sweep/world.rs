@@ -1,7 +1,7 @@
 //! One account, one state folder, one cluster: what outlives a process.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -46,6 +46,10 @@ pub(crate) struct Account {
     pub(crate) made: Mutex<BTreeMap<String, Vec<String>>>,
     /// The request of each instance.
     pub(crate) requests: Mutex<BTreeMap<String, LaunchRequest<String>>>,
+    /// So many more listings show no machine, nor what belongs to it.
+    pub(crate) blind: AtomicU32,
+    /// The next call of this action takes effect and is answered with an error of AWS's own.
+    pub(crate) stumbles: Mutex<Option<&'static str>>,
 }
 
 impl World {
@@ -53,8 +57,13 @@ impl World {
         let clock = Arc::new(ManualClock::new("2026-03-01T12:00:00Z".parse().unwrap()));
         let fake = Arc::new(Fake::new(clock.clone(), rules));
         fake.plant_bystander();
-        let account =
-            Arc::new(Account { fake: fake.clone(), made: Mutex::default(), requests: Mutex::default() });
+        let account = Arc::new(Account {
+            fake: fake.clone(),
+            made: Mutex::default(),
+            requests: Mutex::default(),
+            blind: AtomicU32::default(),
+            stumbles: Mutex::default(),
+        });
         let mut config = Config::defaults(NAME);
         config.workers[0].count = 2;
         let bystanders = fake.world();
@@ -98,7 +107,7 @@ impl World {
     }
 
     /// What a look at the nodes adds to `inventory`.
-    pub(crate) fn observed(&self, inventory: &Inventory, state: &StateFile) -> Observed {
+    pub(crate) fn observed(&self, inventory: &Inventory) -> Observed {
         let nodes = self.nodes.lock().unwrap();
         let desired = self.desired();
         let ready = inventory.instances.iter().filter(|i| i.state == InstanceState::Running);
@@ -111,10 +120,12 @@ impl World {
                 unsatisfied.insert(slot.to_owned(), steps.filter(|step| !done.contains(step)).collect());
             }
         }
-        let established = |(slot, s): (&String, &crate::state::SlotState)| {
-            s.established.clone().map(|id| (slot.clone(), id))
-        };
-        let established = state.slots.iter().filter_map(established).collect();
+        let folder = self.folder();
+        let established = desired.nodes.iter().filter_map(|node| {
+            let id = folder.secret(&format!("established/{}", node.slot)).unwrap()?;
+            Some((node.slot.clone(), String::from_utf8(id).unwrap()))
+        });
+        let established = established.collect();
         Observed { inventory: inventory.clone(), established, unsatisfied }
     }
 
@@ -183,6 +194,11 @@ impl Ids for World {
 }
 
 impl Account {
+    fn is_blind(&self) -> bool {
+        let one_less = |left: u32| left.checked_sub(1);
+        self.blind.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
+    }
+
     fn note(&self, call: &Call<String>, outcome: &Outcome) {
         let (Some(slot), Some(id)) = (call.creates(), &outcome.id) else { return };
         let mut made = self.made.lock().unwrap();
@@ -201,6 +217,11 @@ impl Cloud for Account {
     async fn apply(&self, call: &Call<String>) -> Result<Outcome, CloudError> {
         let outcome = self.fake.apply(call).await?;
         self.note(call, &outcome);
+        let mut stumbles = self.stumbles.lock().unwrap();
+        if *stumbles == Some(call.action_name()) {
+            *stumbles = None;
+            return Err(CloudError::refused(call.action_name(), "InternalError", "An internal error"));
+        }
         Ok(outcome)
     }
 
@@ -209,11 +230,18 @@ impl Cloud for Account {
     }
 
     async fn inventory(&self, name: &str) -> Result<Inventory, CloudError> {
-        self.fake.inventory(name).await
+        let mut inventory = self.fake.inventory(name).await?;
+        if self.is_blind() {
+            inventory.instances.clear();
+            inventory.volumes.clear();
+            inventory.network_interfaces.clear();
+        }
+        Ok(inventory)
     }
 
     async fn instances(&self, name: &str) -> Result<Vec<Instance>, CloudError> {
-        self.fake.instances(name).await
+        let instances = self.fake.instances(name).await?;
+        Ok(if self.is_blind() { Vec::new() } else { instances })
     }
 
     async fn permission(&self, call: &Call<String>) -> Result<Permission, CloudError> {

@@ -200,3 +200,6 @@ fn same_key(a: &str, b: &str) -> bool {
     let body = |key: &str| key.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>();
     body(a) == body(b)
 }
+
+#[cfg(test)]
+mod tests;
