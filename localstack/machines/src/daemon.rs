@@ -81,16 +81,26 @@ pub(crate) async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
     }
     Process::write_own(&settings.state.pid_file())
         .context("cannot write the pid file; does the state folder exist?")?;
-    net::ensure_router().await.context("cannot make the router")?;
+    let is_new = net::ensure_router().await.context("cannot make the router")?;
     let (directory, receiver) = watch::channel(Directory::default());
     let mut servers = serve_router(&settings, &receiver, &shutdown)?;
     let mut observers: Vec<Observer> =
         settings.regions.iter().map(|region| Observer::new(&settings.endpoint, region)).collect();
     let mut daemon = Daemon::new(settings, directory);
+    if is_new {
+        daemon.lost_router();
+    }
     daemon.publish(&daemon.recorded());
     let mut ticks = tokio::time::interval(POLL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while shutdown.race(ticks.tick()).await.is_some() {
+        if !net::has_router() {
+            error!("somebody removed the router; making another and starting the machines anew");
+            servers.shutdown().await;
+            net::ensure_router().await.context("cannot make the router")?;
+            servers = serve_router(&daemon.settings, &receiver, &shutdown)?;
+            daemon.lost_router();
+        }
         // A call that hangs must not hold up the end.
         if shutdown.race(daemon.observe(&mut observers)).await.is_some() {
             daemon.step().await;
@@ -163,6 +173,14 @@ impl Daemon {
         }
         self.silent = false;
         self.world = Some(world);
+    }
+
+    /// Nothing that hung on the old router is there any more.
+    fn lost_router(&mut self) {
+        self.applied_rules.clear();
+        for id in self.settings.state.ids().unwrap_or_default() {
+            self.memory.entry(id).or_default().cut = true;
+        }
     }
 
     fn fall_silent(&mut self, why: &str) {

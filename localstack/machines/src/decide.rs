@@ -18,6 +18,8 @@ pub(crate) const STOP_GRACE_MS: u64 = 20_000;
 pub(crate) enum Body {
     /// It runs.
     Running,
+    /// It runs, but lost its network, which cannot be put back under it.
+    Cut,
     /// It was asked to shut down.
     Stopping {
         /// When, in the daemon's own milliseconds.
@@ -93,6 +95,7 @@ fn existing(
     match (body, lifecycle) {
         (Body::Busy, _) | (Body::Running, Lifecycle::Running) => None,
         (_, Lifecycle::Terminated) => Some(Action::Remove(id.to_owned())),
+        (Body::Cut, _) => Some(Action::End(id.to_owned())),
         (Body::Running, Lifecycle::Stopped) => Some(Action::Stop(id.to_owned())),
         // Stopped and started again before it was down: it goes down first, as on AWS.
         (Body::Stopping { since_ms }, _) => {
@@ -172,6 +175,13 @@ mod tests {
     fn a_machine_whose_instance_is_no_longer_listed_goes() {
         check(&[], Some(Body::Running), 0, &["remove i-1"]);
         check(&[], Some(Body::Stopped { not_before_ms: 0, plugged: false }), 0, &["remove i-1"]);
+    }
+
+    #[test]
+    fn a_machine_that_lost_its_network_is_ended_and_started_again() {
+        check(&[with(Lifecycle::Running)], Some(Body::Cut), 0, &["end i-1"]);
+        check(&[with(Lifecycle::Stopped)], Some(Body::Cut), 0, &["end i-1"]);
+        check(&[], Some(Body::Cut), 0, &["remove i-1"]);
     }
 
     #[test]

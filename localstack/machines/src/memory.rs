@@ -24,6 +24,8 @@ const BOOT_LIMIT: Duration = Duration::from_secs(600);
 pub(crate) struct Memory {
     /// An action is at work on it.
     pub(crate) busy: bool,
+    /// Its cable went with a router that is no more.
+    pub(crate) cut: bool,
     /// When it was asked to shut down.
     pub(crate) stopping_since_ms: Option<u64>,
     /// Its systemd-nspawn, as last seen.
@@ -47,6 +49,7 @@ impl Memory {
     pub(crate) fn body(&mut self, running: Option<Process>, plugged: bool, now_ms: u64) -> Body {
         match (running, self.stopping_since_ms) {
             (Some(_), Some(since_ms)) => Body::Stopping { since_ms },
+            (Some(_), None) if self.cut || !plugged => Body::Cut,
             (Some(process), None) => {
                 self.process = Some(process);
                 // An adopted one has run for longer than that; it only counts as less settled.
@@ -83,6 +86,7 @@ impl Memory {
     /// Notes what a finished action leaves: the machine's process, to be watched and reaped.
     pub(crate) fn acted(&mut self, action: &Action, child: Option<Child>, process: Option<Process>) {
         self.child = child.or(self.child.take());
+        self.cut = false;
         match action {
             Action::Start(_) => {
                 self.process = process;

@@ -27,12 +27,21 @@ pub(crate) fn router_path() -> String {
     netns_path(names::ROUTER)
 }
 
-/// Makes the router, or completes what an earlier run left of it.
+/// Whether the router's namespace exists.
+pub(crate) fn has_router() -> bool {
+    std::path::Path::new(&router_path()).exists()
+}
+
+/// Makes the router, or completes what an earlier run left of it. Says whether it
+/// is a new one, to which no machine's cable leads.
 ///
 /// # Errors
 /// When `ip` or `nft` refuse.
-pub(crate) async fn ensure_router() -> Result<(), Error> {
-    if !std::path::Path::new(&router_path()).exists() {
+pub(crate) async fn ensure_router() -> Result<bool, Error> {
+    let is_new = !has_router();
+    if is_new {
+        // The other end of what is left of an old one's cable.
+        let _ = run(&["ip", "link", "del", names::HOST_LINK], "").await;
         run(&["ip", "netns", "add", names::ROUTER], "").await?;
     }
     if run(&["ip", "link", "show", names::HOST_LINK], "").await.is_err() {
@@ -66,7 +75,8 @@ pub(crate) async fn ensure_router() -> Result<(), Error> {
         link = names::HOST_LINK,
     );
     run(&["ip", "-batch", "-"], &host).await?;
-    ensure_way_out().await
+    ensure_way_out().await?;
+    Ok(is_new)
 }
 
 /// A host without a default route could not even name a source address for a
