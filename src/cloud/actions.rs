@@ -79,3 +79,52 @@ pub static ACTIONS: &[Action] = &[
     action("ec2:CreateTags", Guard::TagsOnCreate),
     action("iam:PassRole", Guard::PassesRole),
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn statements() -> Vec<Value> {
+        let policy: Value = serde_json::from_str(include_str!("../../infra/policy.json")).unwrap();
+        policy["Statement"].as_array().unwrap().clone()
+    }
+
+    fn actions(statement: &Value) -> Vec<String> {
+        match &statement["Action"] {
+            Value::String(one) => vec![one.clone()],
+            many => many.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn the_policy_allows_exactly_what_can_be_called() {
+        let allowed: BTreeSet<String> = statements().iter().flat_map(actions).collect();
+        let called: BTreeSet<String> = ACTIONS.iter().map(|action| action.name.to_owned()).collect();
+        assert_eq!(allowed, called);
+    }
+
+    #[test]
+    fn the_policy_guards_each_action_as_the_table_says() {
+        for statement in statements() {
+            let condition = statement["Condition"].to_string();
+            for name in actions(&statement) {
+                let Some(action) = ACTIONS.iter().find(|action| action.name == name) else {
+                    panic!("{name} is not called")
+                };
+                let from_image = statement["Sid"] == "LaunchFromAnyImage";
+                let held = match action.guard {
+                    Guard::Read => true,
+                    Guard::Creates => condition.contains("/cluster-name") || from_image,
+                    Guard::Changes => condition.contains("aws:ResourceTag/cluster-name"),
+                    Guard::TagsOnCreate => condition.contains("ec2:CreateAction"),
+                    Guard::PassesRole => condition.contains("iam:PassedToService"),
+                };
+                assert!(held, "{name} in {}", statement["Sid"]);
+            }
+        }
+    }
+}

@@ -48,9 +48,9 @@ impl Plan {
     /// - a call waits for the calls that create the slots it names;
     /// - a launch waits also for every route, association and rule, so that a
     ///   machine is reachable the moment it boots;
-    /// - a bootstrap step waits for its node's launch (or start) and its
-    ///   previous step; a worker's binary step waits for every master's
-    ///   artifacts step;
+    /// - a node's first step waits for its launch, for starts, and likewise for
+    ///   what makes it reachable; each further one for the one before; a worker's
+    ///   binary step waits for every master's artifacts step;
     /// - removing a duplicate or a rule waits for nothing.
     #[must_use]
     pub fn dependencies(&self) -> Vec<Vec<usize>> {
@@ -63,7 +63,7 @@ impl Plan {
                 Action::Bootstrap { slot, role, step } => {
                     let mut needs: Vec<usize> = match last_step.insert(slot, index) {
                         Some(previous) => vec![previous],
-                        None => creators.get(slot.as_str()).copied().into_iter().collect(),
+                        None => self.first_step_needs(slot, &creators),
                     };
                     if *step == Step::Binary && *role == Role::Worker {
                         needs.extend(self.artifact_steps());
@@ -78,7 +78,15 @@ impl Plan {
         result
     }
 
-    /// Which action fills or starts each slot.
+    /// A node is talked to once it is launched or started, and once the rules
+    /// and routes by which it is reached are what they should be.
+    fn first_step_needs(&self, slot: &str, creators: &BTreeMap<&str, usize>) -> Vec<usize> {
+        let starts = self
+            .positions(|action| matches!(action, Action::Cloud { request: Call::StartInstances { .. }, .. }));
+        creators.get(slot).copied().into_iter().chain(starts).chain(self.reachability()).collect()
+    }
+
+    /// Which action fills each slot.
     fn creators(&self) -> BTreeMap<&str, usize> {
         let mut creators = BTreeMap::new();
         for (index, action) in self.actions.iter().enumerate() {

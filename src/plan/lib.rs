@@ -1,5 +1,7 @@
 //! What a cluster should be, what is there, and the actions between the two. Pure: no clock, files, network or randomness.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 pub mod action;
 pub mod config;
 pub mod model;

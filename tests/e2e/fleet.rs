@@ -56,6 +56,11 @@ impl Fleet {
         std::fs::write(self.folder.path().join("cluster.yaml"), text).expect("cluster.yaml is written");
     }
 
+    /// Takes cluster.yaml away: the test writes it by `cluster init`.
+    pub fn without_file(&self) {
+        std::fs::remove_file(self.folder.path().join("cluster.yaml")).expect("cluster.yaml is there");
+    }
+
     /// The folder of the cluster's state.
     pub fn state(&self) -> PathBuf {
         self.folder.path().join("state")

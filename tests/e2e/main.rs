@@ -7,4 +7,5 @@ mod ec2;
 mod fleet;
 mod life;
 mod packets;
+mod readme;
 mod resume;

@@ -77,3 +77,29 @@ fn lost_state(fleet: &Fleet) {
         assert_eq!(count, 0, "{kind} still shows something");
     }
 }
+
+/// A fresh cluster for each kill point: long, so only where it is asked for.
+#[test]
+fn a_cluster_killed_at_every_journal_write_is_taken_up_from_there() {
+    if std::env::var_os("CLUSTER_SWEEP").is_none() || !can_run("a cluster killed at every_journal_write") {
+        return;
+    }
+    for after in 1..WRITES_AT_MOST {
+        let fleet = Fleet::new("sweep", YAML);
+        let point = after.to_string();
+        let finished = fleet.cluster(&["up", "--yes", "--crash-after", &point]).status == 0;
+        fleet.cluster(&["up", "--yes"]).exits(0);
+        assert_eq!(ec2::live_slots(fleet.name), ["general-0", "master-0"], "killed after write {after}");
+        assert_eq!(fleet.plan(), Vec::<String>::new(), "killed after write {after}");
+        fleet.cluster(&["down", "--yes", "--crash-after", &point]);
+        if ec2::tagged(fleet.name).iter().any(|(_, count)| *count > 0) {
+            fleet.cluster(&["down", "--yes"]).exits(0);
+        }
+        for (kind, count) in ec2::tagged(fleet.name) {
+            assert_eq!(count, 0, "killed after write {after}: {kind} still shows something");
+        }
+        if finished {
+            return;
+        }
+    }
+}

@@ -241,3 +241,10 @@ fn properties_at<'a>(schema: &'a Value, path: &str) -> &'a serde_json::Map<Strin
     }
     node["properties"].as_object().unwrap()
 }
+
+#[test]
+fn the_examples_are_valid() {
+    let text = include_str!("../../../examples/two-groups.yaml");
+    let config = super::parse(text, "two-groups.yaml").unwrap();
+    assert_eq!(config.node_count(), 4);
+}

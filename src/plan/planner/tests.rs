@@ -279,3 +279,18 @@ fn a_rule_added_by_hand_is_taken_away_again() {
     let plan = decide(&desired, &satisfied(&desired, inventory)).unwrap();
     insta::assert_snapshot!(lines(&plan), @"no longer allow into workers: tcp 22 from 0.0.0.0/0");
 }
+
+#[test]
+fn a_node_that_was_shut_off_by_a_moved_caller_is_asked_only_once_the_caller_is_let_in() {
+    let before = desired(&Config::defaults("shop"));
+    let mut moved = resolved();
+    moved.ssh = vec!["198.51.100.9/32".parse().unwrap()];
+    let after = Desired::new(&Config::defaults("shop"), &moved).unwrap();
+    let mut observed = satisfied(&before, raised(&before));
+    observed.unsatisfied.clear();
+    let plan = decide(&after, &observed).unwrap();
+    let dependencies = plan.dependencies();
+    let first = plan.actions.iter().position(|action| matches!(action, Action::Bootstrap { .. })).unwrap();
+    let needed: Vec<_> = dependencies[first].iter().map(|i| plan.actions[*i].to_string()).collect();
+    assert!(needed.iter().any(|line| line.starts_with("allow into workers: tcp 22")), "{needed:?}");
+}

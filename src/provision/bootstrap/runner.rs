@@ -26,6 +26,8 @@ const SSH_PORT: u16 = 22;
 const BOOT_DEADLINE: Duration = Duration::from_secs(300);
 const STEP_TIMEOUT: Duration = Duration::from_secs(600);
 const SHORT: Duration = Duration::from_secs(30);
+/// Longer than any boot of a healthy machine.
+const LONG_WAIT: Duration = Duration::from_secs(60);
 /// Certificates are backdated by ten minutes; TLS and etcd want far less than that.
 const SKEW_LIMIT: Duration = Duration::from_secs(5);
 const SKEW_PATIENCE: Duration = Duration::from_secs(60);
@@ -463,7 +465,7 @@ impl Run<'_> {
     ) -> Result<Arc<dyn Session>, BootstrapError> {
         let b = self.bootstrap;
         let deadline = b.clock.now().checked_add(patience).unwrap_or(jiff::Timestamp::MAX);
-        let mut tell = |attempt: &remote::Attempt<'_>| (self.waiting)("SSH", &attempt.error.to_string());
+        let mut tell = |attempt: &remote::Attempt<'_>| (self.waiting)("SSH", &last_seen(attempt));
         let session = connect_until(&*b.remote, target, deadline, &*b.clock, &b.shutdown, &mut tell).await;
         let session: Arc<dyn Session> = Arc::from(session.map_err(|source| self.remote_failed(source))?);
         locked(&b.sessions).insert(self.slot.to_owned(), Arc::clone(&session));
@@ -518,6 +520,19 @@ impl Run<'_> {
             known.join(" or ")
         ))
     }
+}
+
+/// What an attempt saw, and after a while what usually lies behind it.
+fn last_seen(attempt: &remote::Attempt<'_>) -> String {
+    let silent = matches!(attempt.error, RemoteError::Unreachable { .. } | RemoteError::Timeout { .. });
+    let cause = match attempt.elapsed >= LONG_WAIT {
+        false => "",
+        true if silent => {
+            "; likely: this machine's address is not among access.ssh, or a firewall is in between"
+        }
+        true => "; likely: the image has no SSH server, or its first boot hangs (see its console in AWS)",
+    };
+    format!("{}{cause}", attempt.error)
 }
 
 fn unit_of(step: Step) -> Option<&'static str> {

@@ -236,3 +236,68 @@ mod tests {
         assert_eq!(json_quoted("a\n\"b\""), r#""a\n\"b\"""#);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod snapshots {
+    use super::*;
+    use crate::bootstrap::files::ManagedFile;
+
+    /// Values that would break a file if they were not quoted.
+    const ODD: &str = "it's \"odd\" $(x) 100%";
+
+    #[test]
+    fn every_template_has_a_snapshot_and_its_values_stay_quoted() {
+        let body = Body {
+            packages: &["containerd", ODD],
+            digest: "0123abcd",
+            artifact: "0123abcd",
+            uploaded: Some(ODD),
+            sources: &["https://10.20.0.5:6444/binaries/sha256:0123abcd".to_owned()],
+        };
+        let rendered = [
+            render(&UserData {
+                hostname: ODD,
+                host_key_private: "-----BEGIN-----\nkey\n-----END-----\n",
+                host_key_public: "ssh-ed25519 AAAA",
+                packages_script: "echo 'one'\necho two\n",
+            }),
+            render(&EtcdService { name: "master-0", address: "10.20.0.5".to_owned(), token: ODD }),
+            render(&ArtifactsService { address: "10.20.0.5".to_owned() }),
+            render(&ContainerdConfig { cgroup: "v2", systemd_cgroup: true }),
+            render(&HostKeyMake { prelude: "# prelude", slot: ODD }),
+            render(&StepScript {
+                prelude: "# prelude",
+                files: Vec::new(),
+                body: "satisfied() { :; }",
+                fix: false,
+            }),
+        ];
+        let whole = [
+            "user-data.yaml",
+            "etcd.service",
+            "artifacts.service",
+            "containerd.toml",
+            "host-key-make.sh",
+            "step.sh",
+        ];
+        for (name, text) in whole.iter().zip(rendered) {
+            insta::assert_snapshot!(*name, text.unwrap());
+        }
+        let bodies = TEMPLATES.iter().map(|(name, _)| *name).filter(|name| !whole.contains(name));
+        for name in bodies {
+            insta::assert_snapshot!(name, render_named(name, &body).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_check_carries_digests_and_a_fix_carries_contents() {
+        let body = Body { packages: &[], digest: "", artifact: "", uploaded: None, sources: &[] };
+        let files = || [ManagedFile::public("/etc/a", "content".to_owned())];
+        let check = step_script("kernel.sh", &body, &files(), false).unwrap();
+        let fix = step_script("kernel.sh", &body, &files(), true).unwrap();
+        let encoded = STANDARD.encode("content");
+        assert!(!check.contains(&encoded) && check.contains(&files()[0].digest()));
+        assert!(fix.contains(&encoded));
+    }
+}
