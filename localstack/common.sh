@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # What `up` and `down` share: where things lie, root rights, saying what happens.
 # Sourced, never run.
+# shellcheck disable=SC2034  # the variables are for them
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repository=$(dirname "$here")
@@ -38,7 +39,7 @@ become_root() {
   command -v sudo >/dev/null ||
     fail "needs root (network namespaces, mounts, cgroups) and there is no sudo; run it as root"
   say "needs root for network namespaces, mounts and cgroups: going on with sudo"
-  exec sudo --preserve-env=CI,CLUSTER_DEBIAN_MIRROR \
+  exec sudo --preserve-env=CI,CLUSTER_DEBIAN_MIRROR,CLUSTER_LOCALSTACK_REGIONS,LS_LOG \
     CLUSTER_CACHE="${cache%/cluster}" CLUSTER_LOCALSTACK_STATE="$state" \
     CLUSTER_MACHINES_BIN="${CLUSTER_MACHINES_BIN:-}" "$@"
 }
