@@ -71,7 +71,7 @@ pub(crate) async fn run(arguments: &Down) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Err(DownError::Interrupted { left }) => {
-            screen.say(&format!(
+            screen.warn(&format!(
                 "\nstopped; `cluster down` goes on from here. Still there:\n{}",
                 listing(&left)
             ));
@@ -84,14 +84,7 @@ pub(crate) async fn run(arguments: &Down) -> anyhow::Result<ExitCode> {
             }
             if let DownError::Failed { failures } = &error {
                 for failure in failures {
-                    screen.say(&format!(
-                        "\n{} {}",
-                        output::paint("error:", output::RED),
-                        base::chain(&failure.error)
-                    ));
-                    if let Some(advice) = output::advice_of(&failure.error) {
-                        screen.say(&advice);
-                    }
+                    screen.warn(&output::failure(&failure.label, &failure.error));
                 }
             }
             Err(error.into())

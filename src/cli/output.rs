@@ -1,7 +1,11 @@
 //! How results and errors reach a person or a program.
 
+use std::error::Error;
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::Arc;
 
+use cloud::CloudError;
+use provision::execute::ActionError;
 use serde::Serialize;
 
 /// An error that decides the exit status, and may have been shown already.
@@ -19,7 +23,7 @@ impl std::fmt::Display for Failure {
     }
 }
 
-impl std::error::Error for Failure {}
+impl Error for Failure {}
 
 impl Failure {
     /// Exit status 1, everything said.
@@ -59,16 +63,18 @@ pub(crate) fn print_error(error: &anyhow::Error) {
         }
     }
     let mut lines = vec![format!("{} {text}", paint("error:", RED))];
-    let found = error.chain().find_map(|cause| cause.downcast_ref::<cloud::CloudError>());
-    if let Some(cloud) = found {
-        let advice = cloud.advice();
-        lines.push(format!("  meaning: {}", advice.meaning));
-        lines.push(format!("  remedy:  {}", advice.remedy));
-        if let Some(id) = &cloud.request_id {
-            lines.push(format!("  request: {id}"));
-        }
-    }
+    lines.extend(advice_of(error.as_ref()));
     let _ = writeln!(std::io::stderr().lock(), "{}", lines.join("\n"));
+}
+
+/// One of several things that failed: what was done, why it failed, and what AWS's table knows of it.
+pub(crate) fn failure(label: &str, error: &(dyn Error + 'static)) -> String {
+    let why = base::chain(error);
+    let text = format!("\n{} {label}: {}", paint("error:", RED), after_label(label, &why));
+    match advice_of(error) {
+        Some(advice) => format!("{text}\n{advice}"),
+        None => text,
+    }
 }
 
 /// A colour, for standard error.
@@ -91,6 +97,15 @@ pub(crate) fn is_live() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
+/// How wide a line of standard error may be; at least 20.
+pub(crate) fn columns() -> usize {
+    let told = rustix::termios::tcgetwinsize(std::io::stderr()).map_or(0, |size| usize::from(size.ws_col));
+    if told == 0 { UNTOLD } else { told.max(20) }
+}
+
+/// Columns of a terminal that does not tell.
+const UNTOLD: usize = 80;
+
 /// Rows in aligned columns, two spaces apart.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -110,15 +125,52 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// What AWS's table knows about an error, if AWS is among its causes.
-pub(crate) fn advice_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(cloud) = error.downcast_ref::<cloud::CloudError>() {
-            let advice = cloud.advice();
-            return Some(format!("  meaning: {}\n  remedy:  {}", advice.meaning, advice.remedy));
+/// What AWS's table knows about an error, if AWS is among its causes, and the request id for AWS's support.
+pub(crate) fn advice_of(error: &(dyn Error + 'static)) -> Option<String> {
+    std::iter::successors(Some(error), |&error| error.source()).find_map(|cause| {
+        if let Some(ActionError::Ended { reason, .. }) = cause.downcast_ref() {
+            let (code, message) = reason.split_once(": ").unwrap_or((reason, ""));
+            let advice = cloud::advice(code, message);
+            return (!advice.code.is_empty()).then(|| lines(advice, None));
         }
-        cause = error.source();
+        let cloud = cloud_error(cause)?;
+        Some(lines(cloud.advice(), cloud.request_id.as_deref()))
+    })
+}
+
+fn lines(advice: &cloud::Advice, request_id: Option<&str>) -> String {
+    let mut text = format!("  meaning: {}", advice.meaning);
+    let more =
+        [("remedy: ", Some(advice.remedy).filter(|words| !words.is_empty())), ("request:", request_id)];
+    for (title, words) in more.into_iter().filter_map(|(title, words)| Some((title, words?))) {
+        text.push_str(&format!("\n  {title} {words}"));
     }
-    None
+    text
+}
+
+/// AWS's error itself: errors hold it bare, boxed or shared, and a cause is known by its very type.
+fn cloud_error<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a CloudError> {
+    cause
+        .downcast_ref::<CloudError>()
+        .or_else(|| cause.downcast_ref::<Box<CloudError>>().map(|boxed| &**boxed))
+        .or_else(|| cause.downcast_ref::<Arc<CloudError>>().map(|shared| &**shared))
+}
+
+/// `words` without a beginning that only repeats `label` (`RunInstances master-0`) or its first word.
+pub(crate) fn after_label<'a>(label: &str, words: &'a str) -> &'a str {
+    let words = words.strip_prefix(label).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(words);
+    let action = label.split(' ').next().unwrap_or_default();
+    words.strip_prefix(action).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_its_call_once() {
+        let label = "RunInstances master-0";
+        assert_eq!(after_label(label, "RunInstances master-0: RunInstances: Code: words"), "Code: words");
+        assert_eq!(after_label(label, "list what there is: Code"), "list what there is: Code");
+    }
 }

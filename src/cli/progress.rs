@@ -12,7 +12,6 @@ use super::output::{self, GREEN, RED, YELLOW};
 
 /// How often the same wait is said again where nobody watches live.
 const REPEAT: Duration = Duration::from_secs(10);
-const LINE: usize = 100;
 
 /// Tells a person or a program what happens.
 pub(crate) struct Screen {
@@ -45,6 +44,12 @@ impl Screen {
         }
     }
 
+    /// What went wrong, in either format: a program reads the events, and whoever runs it this.
+    pub(crate) fn warn(&self, line: &str) {
+        self.clear();
+        let _ = writeln!(std::io::stderr().lock(), "{line}");
+    }
+
     /// One line beside the events.
     pub(crate) fn say(&self, line: &str) {
         if self.format == Format::Text {
@@ -65,6 +70,7 @@ impl Screen {
             }
             EventKind::Failed { error } => {
                 state.waiting.remove(&event.label);
+                let error = output::after_label(&event.label, error);
                 Some(format!("{} {} ({took}): {error}", output::paint("failed", RED), event.label))
             }
             EventKind::Stopped => {
@@ -72,10 +78,11 @@ impl Screen {
                 None
             }
             EventKind::Retrying { reason, delay_ms } => Some(format!(
-                "{} {} in {}: {reason}",
+                "{} {} in {}: {}",
                 output::paint("again", YELLOW),
                 event.label,
-                seconds(*delay_ms)
+                seconds(*delay_ms),
+                output::after_label(&event.label, reason)
             )),
             EventKind::Waiting { what, last_state, likely_cause } => {
                 let cause = likely_cause.as_ref().map(|c| format!("; likely: {c}")).unwrap_or_default();
@@ -110,7 +117,8 @@ impl Screen {
         if self.live {
             let waits: Vec<String> =
                 state.waiting.iter().map(|(label, wait)| format!("{label}: {}", wait.words)).collect();
-            let text: String = format!("{clock} {}", waits.join(" | ")).chars().take(LINE).collect();
+            let text: String =
+                format!("{clock} {}", waits.join(" | ")).chars().take(output::columns() - 1).collect();
             let _ = write!(err, "{text}");
             let _ = err.flush();
         }

@@ -176,23 +176,19 @@ async fn unfinished(context: &Context, screen: &Screen, error: RunError) -> anyh
     let interrupted = matches!(error, RunError::Interrupted { .. });
     if let RunError::Failed { failures, .. } = &error {
         for failure in failures {
-            let full = base::chain(&failure.error);
-            screen.say(&format!("\n{} {}: {full}", output::paint("error:", output::RED), failure.label));
-            if let Some(advice) = output::advice_of(&failure.error) {
-                screen.say(&advice);
-            }
+            screen.warn(&output::failure(&failure.label, &failure.error));
         }
     }
-    screen.say(&format!("\n{error}"));
+    screen.warn(&format!("\n{error}"));
     if let Ok(inventory) = context.cloud.inventory(&context.name).await {
         let running: Vec<String> = fleet::nodes(&inventory, &context.name)
             .map(|(slot, instance)| format!("{slot} ({}, {})", instance.id, instance.state.as_str()))
             .collect();
         if !running.is_empty() {
-            screen.say(&format!("billed meanwhile: {}", running.join(", ")));
+            screen.warn(&format!("billed meanwhile: {}", running.join(", ")));
         }
     }
-    screen.say("`cluster up` goes on from here; `cluster down` removes what is there");
+    screen.warn("`cluster up` goes on from here; `cluster down` removes what is there");
     if interrupted { Failure::interrupted() } else { Failure::said() }
 }
 
