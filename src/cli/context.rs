@@ -61,7 +61,7 @@ impl Context {
     pub(crate) fn remembered(&self) -> anyhow::Result<Option<StateFile>> {
         let file = self.folder.read()?;
         if let Some(file) = &file {
-            file.check(&self.caller.account, &self.region, self.endpoint.as_deref())?;
+            self.check_file(file)?;
         }
         Ok(file)
     }
@@ -73,7 +73,12 @@ impl Context {
 
     /// Checks an opened state against where we are.
     pub(crate) fn check(&self, store: &Store) -> anyhow::Result<()> {
-        Ok(store.read(|file| file.check(&self.caller.account, &self.region, self.endpoint.as_deref()))?)
+        store.read(|file| self.check_file(file))
+    }
+
+    fn check_file(&self, file: &StateFile) -> anyhow::Result<()> {
+        file.check(&self.caller.account, &self.region, self.endpoint.as_deref())
+            .with_context(|| self.folder.path().display().to_string())
     }
 }
 

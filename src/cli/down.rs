@@ -28,7 +28,7 @@ pub(crate) async fn run(arguments: &Down) -> anyhow::Result<ExitCode> {
     let context = Context::open(&name, region.as_deref()).await?;
     let screen = Screen::new(arguments.output.output);
     let inventory = context.cloud.inventory(&name).await?;
-    let lock = context.lock("down")?;
+    let lock = context.lock("cluster down")?;
     let (store, known) = match Store::open(&context.folder, lock)? {
         Opened::Known(store) => {
             context.check(&store)?;
@@ -62,11 +62,11 @@ pub(crate) async fn run(arguments: &Down) -> anyhow::Result<ExitCode> {
                 screen.say(&format!("left alone: {}", words(foreign)));
             }
             screen.say(&format!(
-                "\n{} nothing of {name} is left in account {}, region {} ({} calls)",
+                "\n{} nothing of {name} is left in account {}, region {} ({})",
                 output::paint("done:", output::GREEN),
                 context.caller.account,
                 context.region,
-                removed.calls
+                output::counted(removed.calls, "call")
             ));
             Ok(ExitCode::SUCCESS)
         }
@@ -145,7 +145,11 @@ fn confirm(
                 uids.len()
             );
         }
-        eprint!("\nto be removed, data and all:\n{}\n", listing(inventory));
+        if inventory.is_empty() {
+            eprintln!("\nnothing of it is listed; looking again, since AWS lists new resources late");
+        } else {
+            eprint!("\nto be removed, data and all:\n{}\n", listing(inventory));
+        }
     }
     if arguments.yes || inventory.is_empty() {
         return Ok(());

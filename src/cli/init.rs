@@ -1,6 +1,6 @@
 //! `cluster init` and `cluster schema`.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
@@ -18,15 +18,15 @@ pub(crate) fn run(arguments: &Init) -> anyhow::Result<ExitCode> {
     };
     let text = config::template(&name);
     if let Err(mistakes) = config::parse(&text, "NAME") {
-        bail!(
-            "{name:?} cannot be a cluster's name: {}",
-            mistakes.mistakes.first().map(|m| format!("{}; {}", m.problem, m.remedy)).unwrap_or_default()
-        );
+        let words = mistakes.mistakes.first().map(|m| format!("{}; {}", m.problem, m.remedy));
+        bail!("{}", words.unwrap_or_else(|| format!("{name:?} cannot be a cluster's name")));
     }
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create_new(true).open(path).with_context(|| {
-            format!("{} cannot be written (an existing file is never replaced)", path.display())
-        })?;
+    let mut file = match std::fs::OpenOptions::new().write(true).create_new(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            bail!("{} exists already and is never replaced; --file names another", path.display())
+        }
+        other => other.with_context(|| format!("{} cannot be written", path.display()))?,
+    };
     file.write_all(text.as_bytes()).with_context(|| format!("write {}", path.display()))?;
     output::print(&format!(
         "wrote {} for the cluster {name}\nnext: look at it, then `cluster plan` and `cluster up`\n",

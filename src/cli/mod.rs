@@ -40,7 +40,8 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 /// Parses the command line and runs it.
 pub(crate) fn run() -> ExitCode {
     let arguments = Cluster::parse();
-    base::telemetry::init("warn");
+    // Its warnings are the errors that we report, said twice and in its own words.
+    base::telemetry::init("warn,aws_config=error");
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -97,14 +97,10 @@ pub(crate) fn is_live() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// How wide a line of standard error may be; at least 20.
-pub(crate) fn columns() -> usize {
-    let told = rustix::termios::tcgetwinsize(std::io::stderr()).map_or(0, |size| usize::from(size.ws_col));
-    if told == 0 { UNTOLD } else { told.max(20) }
+/// `1 call`, `2 calls`.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
-
-/// Columns of a terminal that does not tell.
-const UNTOLD: usize = 80;
 
 /// Rows in aligned columns, two spaces apart.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {

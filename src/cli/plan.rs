@@ -132,7 +132,8 @@ pub(crate) fn render(plan: &Plan) -> String {
     }
     let calls = plan.actions.iter().filter(|action| matches!(action, Action::Cloud { .. })).count();
     let steps = plan.actions.len() - calls;
-    text.push_str(&format!("\n{calls} calls to AWS, {steps} steps on nodes\n"));
+    let (calls, steps) = (output::counted(calls, "call"), output::counted(steps, "step"));
+    text.push_str(&format!("\n{calls} to AWS, {steps} on nodes\n"));
     text
 }
 

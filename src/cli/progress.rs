@@ -12,6 +12,8 @@ use super::output::{self, GREEN, RED, YELLOW};
 
 /// How often the same wait is said again where nobody watches live.
 const REPEAT: Duration = Duration::from_secs(10);
+/// No terminal is wider.
+const LINE: usize = 400;
 
 /// Tells a person or a program what happens.
 pub(crate) struct Screen {
@@ -117,9 +119,9 @@ impl Screen {
         if self.live {
             let waits: Vec<String> =
                 state.waiting.iter().map(|(label, wait)| format!("{label}: {}", wait.words)).collect();
-            let text: String =
-                format!("{clock} {}", waits.join(" | ")).chars().take(output::columns() - 1).collect();
-            let _ = write!(err, "{text}");
+            let text: String = format!("{clock} {}", waits.join(" | ")).chars().take(LINE).collect();
+            // Cut at the terminal's edge, however wide it is: a line that wraps cannot be taken back.
+            let _ = write!(err, "\x1b[?7l{text}\x1b[?7h");
             let _ = err.flush();
         }
     }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use base::Shutdown;
 use plan::config::Config;
+use plan::model::InstanceState;
 use provision::bootstrap::Condition;
 use serde::Serialize;
 
@@ -90,7 +91,10 @@ fn row(
 ) -> Row {
     let problem = match (instance, condition) {
         (None, _) => "no machine: `cluster up` makes it".to_owned(),
-        (Some(i), _) if i.state != plan::model::InstanceState::Running => {
+        (Some(i), _) if i.state == InstanceState::Stopped => {
+            "the machine is stopped: `cluster up` starts it".to_owned()
+        }
+        (Some(i), _) if i.state != InstanceState::Running => {
             format!("the machine is {}", i.state.as_str())
         }
         (Some(_), Some(Condition::Unsatisfied(steps))) if steps.is_empty() => String::new(),
@@ -140,8 +144,9 @@ fn text(context: &Context, rows: &[Row]) -> String {
         context.region,
         output::table(&cells)
     );
-    for row in rows.iter().filter(|row| !row.ready) {
-        text.push_str(&format!("\n{}: {}\n", row.node, row.problem));
+    for (index, row) in rows.iter().filter(|row| !row.ready).enumerate() {
+        let gap = if index == 0 { "\n" } else { "" };
+        text.push_str(&format!("{gap}{}: {}\n", row.node, row.problem));
     }
     text
 }

@@ -99,7 +99,7 @@ pub(crate) async fn run(arguments: &Up) -> anyhow::Result<ExitCode> {
 
 /// Locks the state folder, and begins a new state where there is none.
 async fn open(context: &Context) -> anyhow::Result<Store> {
-    let lock = context.lock("up")?;
+    let lock = context.lock("cluster up")?;
     match Store::open(&context.folder, lock)? {
         Opened::Known(store) => {
             context.check(&store)?;

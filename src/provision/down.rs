@@ -282,7 +282,8 @@ impl Run<'_> {
             if self.context.is_absent_since(began, seen) {
                 break;
             }
-            self.report.waiting("the proof", &format!("{seen} listings show nothing"), None);
+            let listings = if seen == 1 { "listing shows" } else { "listings show" };
+            self.report.waiting("the proof", &format!("{seen} {listings} nothing"), None);
             self.context.pause(self.context.between_listings()).await?;
             self.look().await?;
             if !self.decide().done {

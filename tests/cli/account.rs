@@ -252,6 +252,25 @@ impl Account {
         xml
     }
 
+    /// An instance of the cluster whose VPC is here, as if it had been launched.
+    pub(crate) fn plant(&mut self, slot: &str, state: &str) {
+        let vpc = self.resources.iter().find(|r| r.kind == "vpc").cloned().expect("a VPC that is there");
+        let mut tags = vpc.tags;
+        for value in tags.values_mut().filter(|value| *value == "vpc" || value.ends_with("-vpc")) {
+            *value = value.replace("vpc", slot);
+        }
+        let id = self.id("i");
+        let fields = BTreeMap::from([
+            ("instanceId", id.clone()),
+            ("instanceType", "t3.small".to_owned()),
+            ("vpcId", vpc.id),
+            ("zone", "us-east-1a".to_owned()),
+            ("state", state.to_owned()),
+            ("address", "127.0.0.9".to_owned()),
+        ]);
+        self.resources.push(Resource { kind: "i", id, fields, tags, more: Vec::new() });
+    }
+
     fn delete(&mut self, params: &Params) -> Result<String, Refused> {
         let named: Vec<&str> = params.0.iter().filter(|(k, _)| *k != "Action").map(|(_, v)| &**v).collect();
         let before = self.resources.len();

@@ -2,7 +2,8 @@
 //! refuses what a test tells it to refuse, in AWS's words and XML.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 use crate::account::{Account, Params};
 use crate::http::{Request, Response, Server};
@@ -52,15 +53,24 @@ struct State {
 pub(crate) struct Endpoint {
     server: Server,
     state: Arc<Mutex<State>>,
+    called: Arc<Condvar>,
 }
+
+/// For a call that must come.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Endpoint {
     pub(crate) fn start() -> Self {
         let state = State { account: Account::new(), refusals: BTreeMap::new(), calls: Vec::new() };
         let state = Arc::new(Mutex::new(state));
-        let shared = Arc::clone(&state);
-        let server = Server::start(move |request| answer(&mut lock(&shared), &request));
-        Self { server, state }
+        let called = Arc::new(Condvar::new());
+        let (shared, tell) = (Arc::clone(&state), Arc::clone(&called));
+        let server = Server::start(move |request| {
+            let response = answer(&mut lock(&shared), &request);
+            tell.notify_all();
+            response
+        });
+        Self { server, state, called }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -80,6 +90,15 @@ impl Endpoint {
     /// How often the action was called, dry runs apart.
     pub(crate) fn count(&self, action: &str) -> usize {
         lock(&self.state).calls.iter().filter(|call| call.action == action && !call.dry_run).count()
+    }
+
+    /// Waits until the action is called, dry runs apart.
+    pub(crate) fn wait_for(&self, action: &str) {
+        let called = |state: &mut State| !state.calls.iter().any(|c| c.action == action && !c.dry_run);
+        let guard = lock(&self.state);
+        let (_guard, timeout) =
+            self.called.wait_timeout_while(guard, PATIENCE, called).expect("no thread panicked");
+        assert!(!timeout.timed_out(), "{action} was never called");
     }
 
     /// The calls that would change something, in order.

@@ -7,9 +7,11 @@
 
 mod account;
 mod advice;
+mod credentials;
 mod endpoint;
 mod errors;
 mod http;
 mod run;
 mod screens;
+mod state;
 mod xml;

@@ -192,7 +192,7 @@ fn drain(
 /// Times, uids and process ids are not the same twice.
 fn redact(text: &str) -> String {
     let lines = text.lines().map(|line| {
-        let mut line = seconds(line);
+        let mut line = ids(&seconds(line));
         if let Some(at) = line.find("(process ") {
             let end = line[at..].find(')').map_or(line.len(), |end| at + end);
             line.replace_range(at..end, "(process [pid] on [host], since [time]");
@@ -200,6 +200,14 @@ fn redact(text: &str) -> String {
         line
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Ids are given in the order of calls, which is any.
+fn ids(line: &str) -> String {
+    const ZEROES: &str = "-00000000000000";
+    let mut parts = line.split(ZEROES);
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| format!("{text}{ZEROES}[n]{}", part.get(3..).unwrap_or_default()))
 }
 
 /// `12.3 s` and `  0.4s` become `[time]`.

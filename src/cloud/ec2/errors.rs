@@ -117,7 +117,9 @@ fn never_sent(error: &(dyn Error + 'static)) -> bool {
 }
 
 fn no_credentials(operation: &str, error: &CredentialsError) -> CloudError {
-    let words = base::chain(error);
+    // Each provider of the chain says that it loads credentials before the one that fails says why.
+    let words = base::chain(error).replace("an error occurred while loading credentials: ", "");
+    let words = words.trim().to_owned();
     // Where there is no metadata service, what is heard of it depends on the network.
     let none = matches!(error, CredentialsError::CredentialsNotLoaded(_)) || words.contains("IMDS");
     let (code, message) = match error {

@@ -1,0 +1,162 @@
+//! The state folder: who may read it, who holds it, whose it is, and that
+//! nothing secret leaves it.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Instant;
+
+use crate::endpoint::{Endpoint, Refusal};
+use crate::run::{Place, SECRET_KEY, collect};
+
+/// A cluster whose machines AWS refused: there is a state, and nothing waits for SSH.
+fn half_made(endpoint: &Endpoint) -> Place {
+    let place = Place::at(endpoint);
+    endpoint.refuse("RunInstances", Refusal::new("VcpuLimitExceeded", "No."));
+    let run = place.run(&["up", "--yes"]);
+    assert_eq!(run.code, Some(1), "{}", run.screen());
+    place
+}
+
+/// Everything under a folder, itself included.
+fn all(folder: &Path) -> Vec<PathBuf> {
+    let mut found = vec![folder.to_owned()];
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() { found.extend(all(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+fn edit(place: &Place, field: &str, value: serde_json::Value) {
+    let path = place.state().join("state.json");
+    let mut state: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).expect("a state")).expect("JSON");
+    assert!(state.get(field).is_some(), "no {field} in {state}");
+    state[field] = value;
+    std::fs::write(&path, state.to_string()).expect("a file");
+}
+
+#[test]
+fn the_state_folder_is_its_owners_alone() {
+    let place = half_made(&Endpoint::start());
+    let found = all(&place.state());
+    assert!(found.len() > 5, "{found:?}");
+    for path in found {
+        let mode = path.metadata().expect("its mode").permissions().mode() & 0o777;
+        let wanted = if path.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode, wanted, "{} has mode {mode:o}", path.display());
+    }
+}
+
+#[test]
+fn a_second_up_names_who_holds_the_cluster() {
+    let endpoint = Endpoint::start();
+    let place = Place::at(&endpoint);
+    // Asked for again and again, so the first stays at it as long as we look.
+    endpoint.refuse("RunInstances", Refusal::new("InsufficientAddressCapacity", "Not now."));
+    let began = Instant::now();
+    let mut command = place.command(&["up", "--yes"]);
+    let mut first = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    endpoint.wait_for("RunInstances");
+    let second = place.run(&["up", "--yes"]);
+    let down = place.run(&["down", "--yes"]);
+    let looking = place.run(&["pki"]);
+    let pid = first.id();
+    first.kill().expect("it can be ended");
+    collect(first, began);
+    assert!(second.err.contains(&format!("(process {pid} on ")), "{}", second.err);
+    insta::assert_snapshot!(place.tidy(&second.screen()));
+    let end = down.err.rfind("error:").expect("an error");
+    assert!(down.err[end..].contains(&pid.to_string()), "{}", down.err);
+    assert_eq!(looking.code, Some(0), "who only looks needs no lock: {}", looking.screen());
+    // The lock goes with its process, however that ended.
+    let third = place.run(&["down", "--yes"]);
+    assert_eq!(third.code, Some(0), "{}", third.screen());
+}
+
+#[test]
+fn a_state_of_another_account_region_or_endpoint_is_refused() {
+    let endpoint = Endpoint::start();
+    let place = half_made(&endpoint);
+    let before = endpoint.changes().len();
+    for (field, other) in
+        [("account", "999988887777"), ("region", "eu-west-1"), ("endpoint", "http://127.0.0.1:1")]
+    {
+        let kept = std::fs::read(place.state().join("state.json")).unwrap();
+        edit(&place, field, other.into());
+        for command in
+            [&["up", "--yes"][..], &["down", "--yes"], &["plan"], &["status"], &["pki"], &["ssh", "master-0"]]
+        {
+            let run = place.run(command);
+            assert_eq!(run.code, Some(1), "{command:?}: {}", run.screen());
+            assert!(run.err.contains(&format!("belongs to {field} {other}")), "{command:?}: {}", run.err);
+        }
+        insta::assert_snapshot!(format!("other_{field}"), place.screen(&["up", "--yes"]));
+        std::fs::write(place.state().join("state.json"), kept).unwrap();
+    }
+    assert_eq!(endpoint.changes().len(), before);
+}
+
+#[test]
+fn a_state_of_a_newer_format_or_a_damaged_one_is_refused() {
+    let endpoint = Endpoint::start();
+    let place = half_made(&endpoint);
+    let before = endpoint.changes().len();
+    edit(&place, "format", 99.into());
+    insta::assert_snapshot!(place.screen(&["up", "--yes"]));
+    insta::assert_snapshot!(place.screen(&["plan"]));
+    std::fs::write(place.state().join("state.json"), "{\"format\": 1").unwrap();
+    insta::assert_snapshot!(place.screen(&["up", "--yes"]));
+    assert_eq!(endpoint.changes().len(), before);
+}
+
+#[test]
+fn a_cluster_whose_keys_are_elsewhere_is_refused_and_can_be_taken_down() {
+    let endpoint = Endpoint::start();
+    let place = half_made(&endpoint);
+    std::fs::remove_dir_all(place.state()).unwrap();
+    let run = place.run(&["up", "--yes"]);
+    let words = place.tidy(&run.screen());
+    let uid = words.split("(uid ").nth(1).and_then(|rest| rest.split(')').next()).expect("the uid");
+    insta::assert_snapshot!(words.replace(uid, "[uid]"));
+    let run = place.run(&["down", "--yes"]);
+    assert_eq!(run.code, Some(0), "{}", run.screen());
+    assert_eq!(endpoint.account(|account| account.resources.len()), 0);
+}
+
+#[test]
+fn nothing_secret_is_printed() {
+    let endpoint = Endpoint::start();
+    let place = Place::at(&endpoint);
+    endpoint.refuse("RunInstances", Refusal::new("VcpuLimitExceeded", "No."));
+    let place = place.with("CLUSTER_LOG", "debug");
+    let runs: Vec<_> = [
+        &["up", "--yes"][..],
+        &["up", "--yes", "-o", "json"],
+        &["plan", "-o", "json"],
+        &["plan"],
+        &["pki"],
+        &["pki", "-o", "json"],
+        &["status"],
+        &["ssh", "master-0"],
+        &["down"],
+    ]
+    .iter()
+    .map(|arguments| place.run(arguments))
+    .collect();
+    let secrets: Vec<String> = all(&place.state().join("secrets"))
+        .into_iter()
+        .filter(|path| path.is_file())
+        .map(|path| std::fs::read_to_string(path).expect("text"))
+        .filter(|text| text.contains("PRIVATE KEY"))
+        .map(|text| text.lines().nth(1).expect("a body").to_owned())
+        .collect();
+    assert!(secrets.len() >= 3, "{} keys", secrets.len());
+    for run in runs {
+        for text in [&run.out, &run.err] {
+            assert!(!text.contains("PRIVATE KEY") && !text.contains(SECRET_KEY), "{text}");
+            assert!(!secrets.iter().any(|secret| text.contains(secret)), "{text}");
+        }
+    }
+}
