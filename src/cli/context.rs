@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use base::{Clock, SystemClock};
-use cloud::{Caller, Cloud, Ec2};
+use cloud::{Caller, Cloud, CloudError, Ec2};
 use plan::config::{self, Config};
 use provision::state::{Folder, Lock, StateFile, Store, base_folder};
 
@@ -43,7 +43,7 @@ impl Context {
     /// Finds out who we are and where.
     pub(crate) async fn open(name: &str, region: Option<&str>) -> anyhow::Result<Self> {
         let ec2 = Ec2::connect(region).await?;
-        let caller = ec2.caller().await?;
+        let caller = ec2.caller().await.map_err(|error| whom_we_asked(error, &ec2))?;
         let region = ec2.region().to_owned();
         let folder = Folder::new(&state_base()?, &caller.account, &region, name)?;
         Ok(Self {
@@ -80,6 +80,17 @@ impl Context {
         file.check(&self.caller.account, &self.region, self.endpoint.as_deref())
             .with_context(|| self.folder.path().display().to_string())
     }
+}
+
+/// Where nothing of AWS's answered, the address is what a person must check.
+fn whom_we_asked(error: CloudError, ec2: &Ec2) -> anyhow::Error {
+    let nobody = ["Connection", "Timeout", "Unreadable"].contains(&error.code.as_str());
+    let whom = match ec2.endpoint() {
+        _ if !nobody => return error.into(),
+        Some(endpoint) => format!("the endpoint {endpoint}"),
+        None => format!("AWS in region {}", ec2.region()),
+    };
+    anyhow::Error::new(error).context(whom)
 }
 
 fn state_base() -> anyhow::Result<PathBuf> {

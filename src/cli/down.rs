@@ -159,13 +159,17 @@ fn confirm(
 
 /// What is there, a line per kind.
 fn listing(inventory: &Inventory) -> String {
-    let instances = inventory
+    let mut instances = inventory
         .instances
         .iter()
         .filter(|i| i.state != plan::model::InstanceState::Terminated)
         .map(|i| format!("{} ({})", i.tags.slot().unwrap_or("?"), i.id))
         .collect::<Vec<_>>();
-    let ids = |list: Vec<&String>| list.into_iter().cloned().collect::<Vec<_>>();
+    instances.sort();
+    let ids = |mut list: Vec<&String>| {
+        list.sort();
+        list.into_iter().cloned().collect::<Vec<_>>()
+    };
     let kinds = [
         ("instances", instances),
         ("volumes", ids(inventory.volumes.iter().map(|r| &r.id).collect())),

@@ -98,7 +98,8 @@ pub(crate) fn is_live() -> bool {
 }
 
 /// `1 call`, `2 calls`.
-pub(crate) fn counted(count: usize, what: &str) -> String {
+pub(crate) fn counted(count: impl TryInto<u64>, what: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 

@@ -71,6 +71,13 @@ fn architecture(word: config::Architecture) -> Architecture {
     }
 }
 
+fn word(architecture: Architecture) -> &'static str {
+    match architecture {
+        Architecture::X86_64 => "x86_64",
+        Architecture::Arm64 => "arm64",
+    }
+}
+
 async fn image(cloud: &dyn Cloud, config: &Config) -> anyhow::Result<Image> {
     let wanted = architecture(config.image.architecture);
     let (query, words) = match &config.image.source {
@@ -88,9 +95,9 @@ async fn image(cloud: &dyn Cloud, config: &Config) -> anyhow::Result<Image> {
     };
     if image.architecture != wanted {
         bail!(
-            "image.architecture: {} is made for {:?}, not for {}; correct image in cluster.yaml",
+            "image.architecture: {} is made for {}, not for {}; correct image in cluster.yaml",
             image.id,
-            image.architecture,
+            word(image.architecture),
             config.image.architecture.as_str()
         );
     }
@@ -130,7 +137,11 @@ fn check_types(
 ) -> anyhow::Result<()> {
     for node in &desired.nodes {
         let Some(found) = types.iter().find(|found| found.name == node.instance_type) else {
-            bail!("{}.type: {} does not exist in this region", node.field, node.instance_type);
+            bail!(
+                "{}.type: {} does not exist in this region; correct it in cluster.yaml",
+                node.field,
+                node.instance_type
+            );
         };
         if !found.architectures.contains(&architecture) {
             bail!("{}.type: {} cannot run the image's architecture", node.field, node.instance_type);

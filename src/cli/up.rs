@@ -197,13 +197,8 @@ fn farewell(context: &Context, config: &Config, began: Instant) -> String {
         "\n{} {} is up: {}, {}, in {:.1} s\nnext: `cluster status`, `cluster ssh master-0`; `cluster down` removes it all",
         output::paint("done:", output::GREEN),
         context.name,
-        counted(config.masters.count, "master"),
-        counted(config.node_count() - config.masters.count, "worker"),
+        output::counted(config.masters.count, "master"),
+        output::counted(config.node_count() - config.masters.count, "worker"),
         began.elapsed().as_secs_f64()
     )
-}
-
-/// `1 worker`, `2 workers`.
-fn counted(count: u32, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

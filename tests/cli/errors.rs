@@ -90,12 +90,15 @@ fn check(row: &Row) -> Result<(), String> {
     let place = Place::at(&endpoint);
     // One machine, so that a call is made once for one reason.
     place.write("cluster.yaml", &format!("{CONFIG}workers: []\n"));
+    let binary = place.node_binary();
+    let plan = ["plan", "--node-binary", &binary];
+    let up = ["up", "--yes", "--node-binary", &binary];
     let refusal = Refusal { status: status_of(row), ..Refusal::new(&code, &message) };
     let (run, called, calls) = match place_of(row) {
         Where::OwnCode => return Ok(()),
         Where::Read(action) => {
             endpoint.refuse(action, refusal);
-            (place.run(&["plan"]), action, 0)
+            (place.run(&plan), action, 0)
         }
         Where::Change(action) => {
             endpoint.refuse(action, refusal);
@@ -103,12 +106,12 @@ fn check(row: &Row) -> Result<(), String> {
             // Two security groups are made beside each other, and each is given its rules.
             let pair = ["CreateSecurityGroup", "AuthorizeSecurityGroupIngress"].contains(&action);
             let calls = if again { ATTEMPTS } else { 1 + usize::from(pair) };
-            (place.run(&["up", "--yes"]), action, calls)
+            (place.run(&up), action, calls)
         }
         Where::Ended => {
             endpoint.account(|account| account.launches = ("terminated", "", format!("{code}: {message}")));
             let calls = if row.verdict == "Replace" { ATTEMPTS } else { 1 };
-            (place.run(&["up", "--yes"]), "RunInstances", calls)
+            (place.run(&up), "RunInstances", calls)
         }
     };
     let made = endpoint.count(called);

@@ -71,8 +71,8 @@ fn a_second_up_names_who_holds_the_cluster() {
     assert!(down.err[end..].contains(&pid.to_string()), "{}", down.err);
     assert_eq!(looking.code, Some(0), "who only looks needs no lock: {}", looking.screen());
     // The lock goes with its process, however that ended.
-    let third = place.run(&["down", "--yes"]);
-    assert_eq!(third.code, Some(0), "{}", third.screen());
+    let third = place.run(&["down"]);
+    assert!(third.err.contains("no terminal to ask on"), "{}", third.screen());
 }
 
 #[test]
@@ -112,17 +112,26 @@ fn a_state_of_a_newer_format_or_a_damaged_one_is_refused() {
 }
 
 #[test]
-fn a_cluster_whose_keys_are_elsewhere_is_refused_and_can_be_taken_down() {
-    let endpoint = Endpoint::start();
-    let place = half_made(&endpoint);
-    std::fs::remove_dir_all(place.state()).unwrap();
-    let run = place.run(&["up", "--yes"]);
-    let words = place.tidy(&run.screen());
+fn a_cluster_is_taken_down_with_and_without_its_keys() {
+    let (with_keys, without) = (Endpoint::start(), Endpoint::start());
+    let (known, orphan) = (half_made(&with_keys), half_made(&without));
+    std::fs::remove_dir_all(orphan.state()).unwrap();
+    let words = orphan.screen(&["up", "--yes"]);
     let uid = words.split("(uid ").nth(1).and_then(|rest| rest.split(')').next()).expect("the uid");
-    insta::assert_snapshot!(words.replace(uid, "[uid]"));
-    let run = place.run(&["down", "--yes"]);
-    assert_eq!(run.code, Some(0), "{}", run.screen());
-    assert_eq!(endpoint.account(|account| account.resources.len()), 0);
+    insta::assert_snapshot!("keys_elsewhere", words.replace(uid, "[uid]"));
+    insta::assert_snapshot!("down_without_a_terminal", known.screen(&["down"]));
+    let (first, second) = std::thread::scope(|scope| {
+        let first = scope.spawn(|| known.run(&["down", "--yes"]));
+        let second = scope.spawn(|| orphan.run(&["down", "--yes"]));
+        (first.join().unwrap(), second.join().unwrap())
+    });
+    let end = first.err.rfind("done:").expect("its last word");
+    insta::assert_snapshot!("down_done", known.tidy(&first.err[end..]));
+    for (run, endpoint, place) in [(first, with_keys, known), (second, without, orphan)] {
+        assert_eq!(run.code, Some(0), "{}", run.screen());
+        assert_eq!(endpoint.account(|account| account.resources.len()), 0);
+        assert!(!place.state().exists());
+    }
 }
 
 #[test]
