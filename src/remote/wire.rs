@@ -157,9 +157,16 @@ impl Wire {
         scope.check()
     }
 
+    /// Whether a packet of our own may be sent between calls. Not before the login: libssh2
+    /// would send it in the middle of the key exchange, with keys that are half set up,
+    /// and write beyond its buffers.
+    fn may_speak(&self) -> bool {
+        self.session.authenticated() && !self.half_sent()
+    }
+
     /// Tells the other side (and every NAT between) that we are there, when it is time.
     pub(crate) fn keepalive(&self) {
-        if !self.half_sent() {
+        if self.may_speak() {
             // A dead connection shows itself in the next call that needs it.
             let _ = self.session.keepalive_send();
         }
@@ -173,7 +180,9 @@ impl Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        let _ = self.session.disconnect(None, "done", None);
+        if self.may_speak() {
+            let _ = self.session.disconnect(None, "done", None);
+        }
         // With the socket shut, freeing the session cannot wait for the other side.
         let _ = self.socket.shutdown(Shutdown::Both);
     }

@@ -314,3 +314,36 @@ async fn an_upload_that_cannot_be_stored_says_why() {
     assert!(text.contains("/nonexistent/file") && text.contains("mktemp"), "{text}");
     assert!(run(&*session, "true").await.ok());
 }
+
+/// A server that greets and then says nothing for longer than the time between keepalives:
+/// a client that speaks into the key exchange is heard here.
+#[tokio::test]
+async fn nothing_is_said_into_an_unfinished_handshake() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let heard = tokio::task::spawn_blocking(move || {
+        use std::io::{Read as _, Write as _};
+        let (mut socket, _) = listener.accept().unwrap();
+        socket.write_all(b"SSH-2.0-silent\r\n").unwrap();
+        let mut all = Vec::new();
+        // Until the client gives up and closes.
+        let _ = socket.read_to_end(&mut all);
+        all
+    });
+    let limits = Limits { handshake: std::time::Duration::from_secs(7), ..Limits::default() };
+    let key = HostKey::parse(&pki::ssh_keypair("host").unwrap().public).unwrap();
+    let target = Target {
+        slot: "silent".to_owned(),
+        address,
+        user: "nobody".to_owned(),
+        identity: Identity::new(pki::ssh_keypair("user").unwrap().private_openssh.expose()),
+        accepted: vec![key],
+    };
+    let error = Ssh::new(limits, Shutdown::new()).connect(&target).await.err().unwrap();
+    assert!(error.may_pass(), "{error}");
+    let heard = heard.await.unwrap();
+    let end = heard.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    let first = heard.get(end..end + 4).map(|length| u32::from_be_bytes(length.try_into().unwrap()));
+    let rest = first.map_or(0, |length| heard.len() - end - 4 - usize::try_from(length).unwrap());
+    assert_eq!(rest, 0, "more than the banner and one KEXINIT was sent");
+}

@@ -5,6 +5,10 @@ umask 022
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
+# What is being written; a script that ends early leaves nothing half-written behind.
+new=
+trap '[ -z "$new" ] || rm -f "$new"' EXIT
+
 # fail WHAT: ends the script; the caller shows what follows the mark.
 fail() {
     echo "cluster-failed: $*" >&2
