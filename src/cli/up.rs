@@ -34,7 +34,8 @@ pub(crate) async fn run(arguments: &Up) -> anyhow::Result<ExitCode> {
     interrupt::on_signal_saying(&shutdown, STOPPING)?;
     let context = Context::open(&config.name, config.region.as_deref()).await?;
     let screen = Screen::new(arguments.output.output);
-    let store = Arc::new(open(&context).await?);
+    let (store, new) = open(&context).await?;
+    let store = Arc::new(store);
     let journal = CrashAfter::attach(Journal::open(&context.folder.journal())?, arguments.crash_after);
     let vault: Arc<dyn Vault> = Arc::new(StoreVault(Arc::clone(&store)));
     let material = Arc::new(Material::open(vault.clone(), context.clock.clone(), &context.name)?);
@@ -61,26 +62,23 @@ pub(crate) async fn run(arguments: &Up) -> anyhow::Result<ExitCode> {
         node_binary: arguments.binary.node_binary.as_deref(),
         shutdown: &shutdown,
     };
-    let Decided { plan, observed, target, bootstrap, unchecked } = situation.decide().await?;
-    let bootstrap = bootstrap.context("the cluster's keys are there, so its steps are too")?;
-    screen.clear();
-    if plan.actions.is_empty() {
+    let mut decided = match agree(arguments, situation, &screen).await {
+        Ok(decided) => decided,
+        Err(error) => {
+            if new {
+                // Keys of a cluster that nobody wanted after all, tied to this account and endpoint.
+                store.remove()?;
+            }
+            return Err(error);
+        }
+    };
+    if decided.plan.actions.is_empty() {
         screen.say("nothing to do: the cluster is as cluster.yaml says");
-        finish(&store, &config, &target)?;
+        finish(&store, &config, &decided.target)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let (denied, unasked) = decide::permissions(&*context.cloud, &plan).await?;
-    let decided =
-        Decided { plan, observed, target, bootstrap: None, unchecked: [unchecked, unasked].concat() };
-    if arguments.output.output == Format::Text {
-        eprint!("{}", summary(&context, &config, &decided));
-    }
-    if !denied.is_empty() {
-        bail!("AWS would refuse:\n  {}\ninfra/ holds the policy these credentials need", denied.join("\n  "));
-    }
-    if !arguments.yes {
-        ask::ask("Do this?", "yes")?;
-    }
+    let bootstrap = decided.bootstrap.take();
+    let bootstrap = bootstrap.context("the cluster's keys are there, so its steps are too")?;
     let fleet = Fleet {
         bootstrap,
         roles: decided.target.desired.nodes.iter().map(|node| (node.slot.clone(), node.role)).collect(),
@@ -97,14 +95,36 @@ pub(crate) async fn run(arguments: &Up) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Locks the state folder, and begins a new state where there is none.
-async fn open(context: &Context) -> anyhow::Result<Store> {
+/// Decides what is to be done, shows it and asks. Nothing is made yet.
+async fn agree(arguments: &Up, situation: Situation<'_>, screen: &Screen) -> anyhow::Result<Decided> {
+    let (context, config) = (situation.context, situation.config);
+    let mut decided = situation.decide().await?;
+    screen.clear();
+    if decided.plan.actions.is_empty() {
+        return Ok(decided);
+    }
+    let (denied, unasked) = decide::permissions(&*context.cloud, &decided.plan).await?;
+    decided.unchecked.extend(unasked);
+    if arguments.output.output == Format::Text {
+        eprint!("{}", summary(context, config, &decided));
+    }
+    if !denied.is_empty() {
+        bail!("AWS would refuse:\n  {}\ninfra/ holds the policy these credentials need", denied.join("\n  "));
+    }
+    if !arguments.yes {
+        ask::ask("Do this?", "yes")?;
+    }
+    Ok(decided)
+}
+
+/// Locks the state folder, and begins a new state where there is none; whether it did.
+async fn open(context: &Context) -> anyhow::Result<(Store, bool)> {
     let lock = context.lock("cluster up")?;
     match Store::open(&context.folder, lock)? {
         Opened::Known(store) => {
             context.check(&store)?;
             store.update(|file| file.going_down = false)?;
-            Ok(store)
+            Ok((store, false))
         }
         Opened::New(lock) => {
             let inventory = context.cloud.inventory(&context.name).await?;
@@ -117,7 +137,7 @@ async fn open(context: &Context) -> anyhow::Result<Store> {
                 endpoint: context.endpoint.clone(),
             };
             let file = StateFile::new(new, context.clock.now());
-            Ok(Store::create(&context.folder, lock, file)?)
+            Ok((Store::create(&context.folder, lock, file)?, true))
         }
     }
 }

@@ -47,6 +47,7 @@ struct State {
     account: Account,
     refusals: BTreeMap<String, Vec<Refusal>>,
     calls: Vec<Call>,
+    lose: Vec<String>,
 }
 
 /// The stand-in, until dropped.
@@ -61,7 +62,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Endpoint {
     pub(crate) fn start() -> Self {
-        let state = State { account: Account::new(), refusals: BTreeMap::new(), calls: Vec::new() };
+        let state =
+            State { account: Account::new(), refusals: BTreeMap::new(), calls: Vec::new(), lose: Vec::new() };
         let state = Arc::new(Mutex::new(state));
         let called = Arc::new(Condvar::new());
         let (shared, tell) = (Arc::clone(&state), Arc::clone(&called));
@@ -82,6 +84,11 @@ impl Endpoint {
         lock(&self.state).refusals.entry(action.to_owned()).or_default().push(refusal);
     }
 
+    /// Carries the next call of an action out, and closes the connection without an answer.
+    pub(crate) fn lose_reply(&self, action: &str) {
+        lock(&self.state).lose.push(action.to_owned());
+    }
+
     /// Changes the account.
     pub(crate) fn account<T>(&self, f: impl FnOnce(&mut Account) -> T) -> T {
         f(&mut lock(&self.state).account)
@@ -94,7 +101,17 @@ impl Endpoint {
 
     /// Waits until the action is called, dry runs apart.
     pub(crate) fn wait_for(&self, action: &str) {
-        let called = |state: &mut State| !state.calls.iter().any(|c| c.action == action && !c.dry_run);
+        self.wait_until(action, 1);
+    }
+
+    /// Waits until the action is called once more than so far.
+    pub(crate) fn wait_for_more(&self, action: &str) {
+        self.wait_until(action, self.count(action) + 1);
+    }
+
+    fn wait_until(&self, action: &str, times: usize) {
+        let made = |call: &&Call| call.action == action && !call.dry_run;
+        let called = |state: &mut State| state.calls.iter().filter(made).count() < times;
         let guard = lock(&self.state);
         let (_guard, timeout) =
             self.called.wait_timeout_while(guard, PATIENCE, called).expect("no thread panicked");
@@ -144,7 +161,12 @@ fn answer(state: &mut State, request: &Request) -> Response {
         let words = "Request would have succeeded, but DryRun flag is set.";
         return Response::Xml(412, xml::ec2_error("DryRunOperation", words, REQUEST_ID));
     }
-    match state.account.answer(&action, &params) {
+    let answer = state.account.answer(&action, &params);
+    if let Some(at) = state.lose.iter().position(|lost| *lost == action) {
+        state.lose.remove(at);
+        return Response::HangUp;
+    }
+    match answer {
         Ok(inside) => Response::Xml(200, xml::ec2_answer(&action, REQUEST_ID, &inside)),
         Err((code, message)) => Response::Xml(400, xml::ec2_error(code, &message, REQUEST_ID)),
     }

@@ -7,6 +7,7 @@
 
 mod account;
 mod advice;
+mod calls;
 mod credentials;
 mod endpoint;
 mod errors;

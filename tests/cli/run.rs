@@ -237,7 +237,9 @@ fn seconds(line: &str) -> String {
         });
         match unit {
             Some(unit) if number.contains('.') => {
-                text.truncate(text.trim_end_matches(' ').len().max(text.len().saturating_sub(5)));
+                // The clock of a run stands right-aligned.
+                let padded = text.chars().all(|c| c == ' ');
+                text = if padded { String::new() } else { text };
                 text += "[time]";
                 rest = &after[unit.len()..];
             }

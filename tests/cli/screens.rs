@@ -101,6 +101,7 @@ fn up_asks_and_without_a_terminal_refuses_before_anything_changes() {
     let place = Place::at(&endpoint);
     screen!(place, "up");
     assert_eq!(endpoint.changes(), Vec::<String>::new());
+    assert!(!place.state().exists(), "no keys are kept of a cluster that was not wanted");
 }
 
 #[test]
@@ -180,6 +181,11 @@ fn ssh_to_a_node_that_is_not_there_or_does_not_run_says_so() {
     screen!(place, "ssh", "master-7");
     screen!(place, "ssh", "master-0");
     screen!(place, "status");
+    endpoint.account(|account| account.plant("general-0", "running"));
+    let run = place.run(&["status"]);
+    eprintln!("{} {:?}", run.screen(), run.took);
+    let run = place.run(&["plan"]);
+    eprintln!("{} {:?}", run.screen(), run.took);
     let run = place.run(&["pki"]);
     assert!(run.out.starts_with("CERTIFICATE") && run.code == Some(0), "{}", run.screen());
 }
