@@ -102,7 +102,7 @@ fn row(
             let names: Vec<&str> = steps.iter().map(|step| step.name()).collect();
             format!("to be mended by `cluster up`: {}", names.join(", "))
         }
-        (Some(_), Some(Condition::Unknown(why))) => why.clone(),
+        (Some(_), Some(Condition::Unknown(why))) => output::after_label(&slot, why).to_owned(),
         (Some(_), None) if keys => "it has no address yet".to_owned(),
         (Some(_), None) => "the cluster's keys are not on this machine, so it cannot be asked".to_owned(),
     };

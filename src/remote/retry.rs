@@ -52,6 +52,9 @@ pub async fn connect_until(
         };
         let elapsed = since(started, clock.now());
         let left = since(clock.now(), deadline);
+        if left.is_zero() && number == 1 {
+            return Err(error); // it was only looked once: nothing was given up
+        }
         if left.is_zero() {
             return Err(RemoteError::GaveUp {
                 at: target.at(),
