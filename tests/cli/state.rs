@@ -112,19 +112,28 @@ fn a_state_of_a_newer_format_or_a_damaged_one_is_refused() {
 }
 
 #[test]
-fn a_cluster_is_taken_down_with_and_without_its_keys() {
-    let (with_keys, without) = (Endpoint::start(), Endpoint::start());
+fn down_takes_a_cluster_away_with_and_without_its_keys_and_fails_where_there_is_none() {
+    let (with_keys, without, empty) = (Endpoint::start(), Endpoint::start(), Endpoint::start());
+    let nowhere = Place::at(&empty);
     let (known, orphan) = (half_made(&with_keys), half_made(&without));
     std::fs::remove_dir_all(orphan.state()).unwrap();
     let words = orphan.screen(&["up", "--yes"]);
     let uid = words.split("(uid ").nth(1).and_then(|rest| rest.split(')').next()).expect("the uid");
     insta::assert_snapshot!("keys_elsewhere", words.replace(uid, "[uid]"));
     insta::assert_snapshot!("down_without_a_terminal", known.screen(&["down"]));
-    let (first, second) = std::thread::scope(|scope| {
+    // Each waits as long as AWS may take to list what is new.
+    let (first, second, third, fourth) = std::thread::scope(|scope| {
         let first = scope.spawn(|| known.run(&["down", "--yes"]));
         let second = scope.spawn(|| orphan.run(&["down", "--yes"]));
-        (first.join().unwrap(), second.join().unwrap())
+        let third = scope.spawn(|| nowhere.screen(&["down"]));
+        let named = ["down", "--name", "other", "--region", "us-east-1", "--yes"];
+        let fourth = scope.spawn(move || nowhere_too(&named));
+        (first.join().unwrap(), second.join().unwrap(), third.join().unwrap(), fourth.join().unwrap())
     });
+    insta::assert_snapshot!("down_found_nothing", third);
+    insta::assert_snapshot!("down_found_nothing_by_name", fourth);
+    assert_eq!(empty.changes(), Vec::<String>::new());
+    assert!(!nowhere.state().exists(), "nothing is remembered of a cluster that is not there");
     let end = first.err.rfind("done:").expect("its last word");
     insta::assert_snapshot!("down_done", known.tidy(&first.err[end..]));
     for (run, endpoint, place) in [(first, with_keys, known), (second, without, orphan)] {
@@ -132,6 +141,14 @@ fn a_cluster_is_taken_down_with_and_without_its_keys() {
         assert_eq!(endpoint.account(|account| account.resources.len()), 0);
         assert!(!place.state().exists());
     }
+}
+
+/// A screen in an account with nothing in it.
+fn nowhere_too(arguments: &[&str]) -> String {
+    let endpoint = Endpoint::start();
+    let screen = Place::at(&endpoint).screen(arguments);
+    assert_eq!(endpoint.changes(), Vec::<String>::new());
+    screen
 }
 
 #[test]
