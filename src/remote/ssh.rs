@@ -263,5 +263,5 @@ fn pipe() -> std::io::Result<(UnixStream, UnixStream)> {
 }
 
 fn spawn(start: Start, jobs: Receiver<Job>) -> std::io::Result<()> {
-    threads::spawn(format!("ssh {}", start.target.slot), move || work(start, &jobs))
+    threads::spawn(move || work(start, &jobs))
 }

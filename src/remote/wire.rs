@@ -4,13 +4,14 @@
 //! and the thread sleeps in poll(2) on the socket and on a wake-up pipe until one
 //! speaks, the deadline passes or the caller has gone. Its thread is `worker`'s.
 
+use std::cell::RefCell;
 use std::io::{self, Read};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::threads::Turn;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use ssh2::{BlockDirections, ErrorCode, MethodType};
 
@@ -29,8 +30,6 @@ const KEEPALIVE_S: u32 = 15;
 /// encrypt-then-MAC trusts a length it has not checked.
 const CIPHERS: &str = "aes128-ctr,aes256-ctr";
 const MACS: &str = "hmac-sha2-256,hmac-sha2-512";
-
-static OPENING: Mutex<()> = Mutex::new(());
 
 /// Why a call on the wire ended without its result.
 #[derive(Debug)]
@@ -70,17 +69,20 @@ pub(crate) struct Wire {
     session: ssh2::Session,
     socket: TcpStream,
     wake: UnixStream,
+    /// Last, so that the session is freed in turn.
+    turn: RefCell<Turn>,
 }
 
 impl Wire {
     /// Takes a connected, non-blocking socket and the reading end of a wake-up pipe.
     pub(crate) fn new(socket: TcpStream, wake: UnixStream) -> Result<Self, Halt> {
+        let turn = RefCell::new(Turn::take());
         let mut session = ssh2::Session::new().map_err(Halt::Ssh)?;
         let ours = socket.try_clone().map_err(|error| Halt::Local("cannot use the connection", error))?;
         session.set_tcp_stream(ours);
         session.set_blocking(false);
         session.set_keepalive(false, KEEPALIVE_S);
-        Ok(Self { session, socket, wake })
+        Ok(Self { session, socket, wake, turn })
     }
 
     /// Leaves only the ciphers and MACs that this library does soundly.
@@ -101,13 +103,6 @@ impl Wire {
         &self.session
     }
 
-    /// Until it is logged in, a connection's library calls (never its waits) exclude those of
-    /// others that are opening: OpenSSL 3 fills its table of methods when keys and ciphers
-    /// are first used, and a thread that lists the table meanwhile reads freed memory.
-    fn opening(&self) -> Option<MutexGuard<'static, ()>> {
-        (!self.session.authenticated()).then(|| OPENING.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
     /// Repeats `call` until it has a result other than "again".
     pub(crate) fn drive<T>(
         &self,
@@ -115,11 +110,7 @@ impl Wire {
         mut call: impl FnMut(&ssh2::Session) -> Result<T, ssh2::Error>,
     ) -> Result<T, Halt> {
         loop {
-            let result = {
-                let _alone = self.opening();
-                call(&self.session)
-            };
-            match result {
+            match call(&self.session) {
                 Err(error) if error.code() == ErrorCode::Session(AGAIN) => self.wait(scope, None)?,
                 Err(error) => return Err(Halt::Ssh(error)),
                 Ok(value) => return Ok(value),
@@ -148,13 +139,18 @@ impl Wire {
         let left = scope.until.map_or(NAP, |until| until.saturating_duration_since(Instant::now()).min(NAP));
         // Rounded up, or the last millisecond before a deadline would spin.
         let nap = Timespec::try_from(left + Duration::from_millis(1)).ok();
-        match poll(&mut fds, nap.as_ref()) {
+        match self.idle(|| poll(&mut fds, nap.as_ref())) {
             Ok(0) => self.keepalive(),
             Ok(_) if !fds[1].revents().is_empty() => self.drain_wake(),
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(Halt::Local("cannot wait for the connection", error.into())),
         }
         scope.check()
+    }
+
+    /// Runs `wait`, which calls neither library, while other connections have their turn.
+    pub(crate) fn idle<T>(&self, wait: impl FnOnce() -> T) -> T {
+        self.turn.borrow_mut().yielding(wait)
     }
 
     /// Whether a packet of our own may be sent between calls. Not before the login: libssh2

@@ -347,3 +347,26 @@ async fn nothing_is_said_into_an_unfinished_handshake() {
     let rest = first.map_or(0, |length| heard.len() - end - 4 - usize::try_from(length).unwrap());
     assert_eq!(rest, 0, "more than the banner and one KEXINIT was sent");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_open_work_and_close_beside_each_other() {
+    let Some(sshd) = Sshd::up("").await else {
+        return;
+    };
+    let remote = Arc::new(ssh());
+    let rounds = 12;
+    for _ in 0..rounds {
+        let beside = (0..8).map(|number| {
+            let (remote, target) = (Arc::clone(&remote), sshd.target());
+            tokio::spawn(async move {
+                let session = connected(&*remote, &target).await;
+                let said = run(&*session, &format!("echo {number}")).await;
+                assert_eq!(said.stdout_text().trim(), number.to_string());
+            })
+        });
+        for one in beside.collect::<Vec<_>>() {
+            one.await.unwrap();
+        }
+    }
+    assert!(crate::wait_for_connections(SOON), "a connection's thread is left");
+}

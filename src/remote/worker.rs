@@ -169,7 +169,7 @@ fn log_in(wire: &Wire, scope: &Scope<'_>, target: &Target, limit: Duration) -> R
 
 fn serve(wire: &Wire, target: &Target, limits: &Limits, jobs: &Receiver<Job>) {
     loop {
-        match jobs.recv_timeout(IDLE) {
+        match wire.idle(|| jobs.recv_timeout(IDLE)) {
             Ok(job) => {
                 if !perform(wire, target, limits, job) {
                     return;

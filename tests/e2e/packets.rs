@@ -2,7 +2,7 @@
 
 use crate::fleet::{Fleet, can_run};
 
-const YAML: &str = "image:\n  name: cluster-debian-12-amd64-*\naccess:\n  servicePorts: [80]\nworkers:\n  - name: general\n    count: 2\n";
+const YAML: &str = "image:\n  owner: \"136693071363\"\n  name: cluster-debian-12-amd64-*\naccess:\n  servicePorts: [80]\nworkers:\n  - name: general\n    count: 2\n";
 
 /// Whether a packet gets through: a closed port answers with a reset, a filtered one not at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::ec2;
 use crate::fleet::{Fleet, can_run, said};
 
-const YAML: &str = "image:\n  name: cluster-debian-12-amd64-*\n";
+const YAML: &str = "image:\n  owner: \"136693071363\"\n  name: cluster-debian-12-amd64-*\n";
 /// More than any of the two makes journal writes.
 const WRITES_AT_MOST: u32 = 60;
 
