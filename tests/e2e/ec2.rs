@@ -6,7 +6,7 @@ use std::process::Command;
 const AUTHORIZATION: &str = "Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/ec2/aws4_request, SignedHeaders=host, Signature=none";
 
 /// One call: `Action=…&Name=value`. The answer is XML.
-pub fn call(query: &str) -> String {
+pub(crate) fn call(query: &str) -> String {
     match answer(query) {
         Ok(xml) => xml,
         Err(words) => panic!("{query}: {words}"),
@@ -26,26 +26,26 @@ fn answer(query: &str) -> Result<String, String> {
 }
 
 /// The text of the first `<tag>` in an answer.
-pub fn first(xml: &str, tag: &str) -> String {
+pub(crate) fn first(xml: &str, tag: &str) -> String {
     let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
     let text = xml.split(&open).nth(1).and_then(|rest| rest.split(&close).next());
     text.unwrap_or_else(|| panic!("no <{tag}> in {xml}")).to_owned()
 }
 
 /// How often `<tag>` is in an answer.
-pub fn count(xml: &str, tag: &str) -> usize {
+pub(crate) fn count(xml: &str, tag: &str) -> usize {
     xml.matches(&format!("<{tag}>")).count()
 }
 
 /// A VPC, a group and an instance that are nobody's business, and their ids.
-pub struct Bystanders {
+pub(crate) struct Bystanders {
     vpc: String,
     group: String,
     instance: String,
 }
 
 impl Bystanders {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let vpc = first(&call("Action=CreateVpc&CidrBlock=10.99.0.0/16"), "vpcId");
         let subnet = call(&format!("Action=CreateSubnet&VpcId={vpc}&CidrBlock=10.99.1.0/24"));
         let subnet = first(&subnet, "subnetId");
@@ -64,7 +64,7 @@ impl Bystanders {
     }
 
     /// Ends the test unless all three are still what they were.
-    pub fn are_untouched(&self) {
+    pub(crate) fn are_untouched(&self) {
         let instance = call(&format!("Action=DescribeInstances&InstanceId.1={}", self.instance));
         assert!(instance.contains("<name>running</name>"), "the bystander instance: {instance}");
         call(&format!("Action=DescribeVpcs&VpcId.1={}", self.vpc));
@@ -80,7 +80,7 @@ impl Drop for Bystanders {
 }
 
 /// Live instances of a cluster by EC2's own list: slot by slot, each once per instance.
-pub fn live_slots(cluster: &str) -> Vec<String> {
+pub(crate) fn live_slots(cluster: &str) -> Vec<String> {
     let xml = call(&format!(
         "Action=DescribeInstances&Filter.1.Name=tag:cluster-name&Filter.1.Value.1={cluster}&Filter.2.Name=instance-state-name&Filter.2.Value.1=running&Filter.2.Value.2=pending&Filter.2.Value.3=stopped"
     ));
@@ -91,7 +91,7 @@ pub fn live_slots(cluster: &str) -> Vec<String> {
 }
 
 /// How many resources of each kind carry the cluster's name.
-pub fn tagged(cluster: &str) -> Vec<(&'static str, usize)> {
+pub(crate) fn tagged(cluster: &str) -> Vec<(&'static str, usize)> {
     let kinds = [
         ("DescribeVpcs", "vpcId"),
         ("DescribeSubnets", "subnetId"),

@@ -5,27 +5,27 @@ use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 /// A cluster of a name of its own. Taken down when the test ends, however it ends.
-pub struct Fleet {
-    pub name: &'static str,
+pub(crate) struct Fleet {
+    pub(crate) name: &'static str,
     folder: tempfile::TempDir,
 }
 
 /// What a command said.
-pub struct Said {
-    pub status: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Said {
+    pub(crate) status: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Said {
     /// Ends the test with all that was said, unless the exit status is `wanted`.
-    pub fn exits(self, wanted: i32) -> Self {
+    pub(crate) fn exits(self, wanted: i32) -> Self {
         assert_eq!(self.status, wanted, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
         self
     }
 
     /// Ends the test unless `words` were said.
-    pub fn says(self, words: &str) -> Self {
+    pub(crate) fn says(self, words: &str) -> Self {
         let found = self.out.contains(words) || self.err.contains(words);
         assert!(found, "{words:?} was not said; stdout:\n{}\nstderr:\n{}", self.out, self.err);
         self
@@ -33,7 +33,7 @@ impl Said {
 }
 
 /// Whether the stand-in for EC2 is there; says why a test is skipped.
-pub fn can_run(test: &str) -> bool {
+pub(crate) fn can_run(test: &str) -> bool {
     if std::env::var_os("CLUSTER_E2E").is_some() {
         return true;
     }
@@ -44,30 +44,30 @@ pub fn can_run(test: &str) -> bool {
 
 impl Fleet {
     /// A cluster.yaml for `name` with these further lines.
-    pub fn new(name: &'static str, yaml: &str) -> Self {
+    pub(crate) fn new(name: &'static str, yaml: &str) -> Self {
         let fleet = Self { name, folder: tempfile::tempdir().expect("a folder for the test") };
         fleet.write(yaml);
         fleet
     }
 
     /// Replaces cluster.yaml.
-    pub fn write(&self, yaml: &str) {
+    pub(crate) fn write(&self, yaml: &str) {
         let text = format!("name: {}\n{yaml}", self.name);
         std::fs::write(self.folder.path().join("cluster.yaml"), text).expect("cluster.yaml is written");
     }
 
     /// Takes cluster.yaml away: the test writes it by `cluster init`.
-    pub fn without_file(&self) {
+    pub(crate) fn without_file(&self) {
         std::fs::remove_file(self.folder.path().join("cluster.yaml")).expect("cluster.yaml is there");
     }
 
     /// The folder of the cluster's state.
-    pub fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.folder.path().join("state")
     }
 
     /// Runs `cluster ARGUMENTS`.
-    pub fn cluster(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn cluster(&self, arguments: &[&str]) -> Said {
         let began = Instant::now();
         let output = self.command(arguments).output().expect("the built binary runs");
         println!("  {:>5.1} s  cluster {}", began.elapsed().as_secs_f64(), arguments.join(" "));
@@ -75,7 +75,7 @@ impl Fleet {
     }
 
     /// `cluster ARGUMENTS`, not yet run.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cluster"));
         command
             .args(arguments)
@@ -86,26 +86,26 @@ impl Fleet {
     }
 
     /// Runs a command on a node; the exit status is that command's.
-    pub fn on(&self, node: &str, command: &str) -> Said {
+    pub(crate) fn on(&self, node: &str, command: &str) -> Said {
         self.cluster(&["ssh", node, "--", command])
     }
 
     /// The nodes as `status -o json` has them.
-    pub fn nodes(&self) -> Vec<serde_json::Value> {
+    pub(crate) fn nodes(&self) -> Vec<serde_json::Value> {
         let said = self.cluster(&["status", "-o", "json"]);
         let document: serde_json::Value = serde_json::from_str(&said.out).expect("status speaks JSON");
         document["nodes"].as_array().expect("a list of nodes").clone()
     }
 
     /// A field of a node.
-    pub fn node(&self, name: &str, field: &str) -> String {
+    pub(crate) fn node(&self, name: &str, field: &str) -> String {
         let nodes = self.nodes();
         let node = nodes.iter().find(|node| node["node"] == name).expect("the node is listed");
         node[field].as_str().expect("the field is text").to_owned()
     }
 
     /// The actions of `plan -o json`, in words.
-    pub fn plan(&self) -> Vec<String> {
+    pub(crate) fn plan(&self) -> Vec<String> {
         let said = self.cluster(&["plan", "-o", "json"]);
         assert!([0, 2].contains(&said.status), "{}\n{}", said.out, said.err);
         let document: serde_json::Value = serde_json::from_str(&said.out).expect("plan speaks JSON");
@@ -122,7 +122,7 @@ impl Drop for Fleet {
 }
 
 /// What a finished process said.
-pub fn said(output: &Output) -> Said {
+pub(crate) fn said(output: &Output) -> Said {
     Said {
         status: output.status.code().unwrap_or(-1),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -131,7 +131,7 @@ pub fn said(output: &Output) -> Said {
 }
 
 /// Every file below `folder`.
-pub fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
