@@ -24,7 +24,7 @@ demo-down:
 test:
 	@scripts/test
 
-## make check      fmt, clippy and the pure crates' tests: two minutes warm
+## make check      fmt, clippy and the crates' tests: two minutes warm
 check: setup
 	@scripts/check
 

@@ -93,19 +93,20 @@ pub(crate) fn live_slots(cluster: &str) -> Vec<String> {
 /// How many resources of each kind carry the cluster's name.
 pub(crate) fn tagged(cluster: &str) -> Vec<(&'static str, usize)> {
     let kinds = [
-        ("DescribeVpcs", "vpcId"),
-        ("DescribeSubnets", "subnetId"),
-        ("DescribeInternetGateways", "internetGatewayId"),
-        ("DescribeRouteTables", "routeTableId"),
-        ("DescribeSecurityGroups", "groupName"),
-        ("DescribeKeyPairs", "keyName"),
-        ("DescribeVolumes", "size"),
+        "DescribeVpcs",
+        "DescribeSubnets",
+        "DescribeInternetGateways",
+        "DescribeRouteTables",
+        "DescribeSecurityGroups",
+        "DescribeKeyPairs",
+        "DescribeVolumes",
     ];
     let filter = format!("Filter.1.Name=tag:cluster-name&Filter.1.Value.1={cluster}");
     kinds
         .into_iter()
-        .map(|(action, _)| {
+        .map(|action| {
             let xml = call(&format!("Action={action}&{filter}"));
+            // Each resource of a cluster carries four tags.
             (action, count(&xml, "key") / 4)
         })
         .collect()
