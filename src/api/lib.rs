@@ -1,0 +1,10 @@
+//! The Kubernetes API as data: what kinds there are, what their objects look like, and
+//! every decision about an object that needs no other. Pure: no clock, files, network
+//! or randomness.
+//!
+//! An object is a [`serde_json::Value`]; [`schema`] says what may be in it. Nothing here
+//! knows a kind by a Rust type: handlers are written once over the tree.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+pub mod schema;
