@@ -1,0 +1,17 @@
+//! Who is asking, whether they may, and what is made of their object before it is
+//! validated: authentication, authorization and admission as decisions over data that
+//! is handed in. Pure: no clock, files, network or randomness, so every door can be
+//! read and tested without a server.
+//!
+//! The order of a request: evidence becomes a [`User`], the URL an [`Attributes`], the
+//! authorizers give a [`Decision`], admission then looks at the object.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+pub mod attributes;
+pub mod rbac;
+pub mod user;
+mod words;
+
+pub use attributes::{Attributes, Decision, FieldRequirement, LabelRequirement};
+pub use user::User;

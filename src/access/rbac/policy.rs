@@ -1,0 +1,203 @@
+//! Roles and bindings, held so that a request costs what its user's own bindings cost,
+//! however many others there are. Kept up to date by object events; a server has one
+//! behind a lock that is held for the length of a decision.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::Rule;
+use crate::user::service_account_name;
+use crate::words::quote;
+
+/// The four kinds of `rbac.authorization.k8s.io`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RbacKind {
+    /// Rules for one namespace.
+    Role,
+    /// Rules for everywhere, or to be bound in a namespace.
+    ClusterRole,
+    /// Gives a role to subjects in one namespace.
+    RoleBinding,
+    /// Gives a ClusterRole to subjects everywhere.
+    ClusterRoleBinding,
+}
+
+/// What a binding points at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RoleRef {
+    /// `rbac.authorization.k8s.io`
+    pub group: String,
+    /// `Role` or `ClusterRole`
+    pub kind: String,
+    /// The role's name.
+    pub name: String,
+}
+
+impl RoleRef {
+    /// Reads a binding's `roleRef`.
+    pub fn from_value(value: &Value) -> RoleRef {
+        let text = |field: &str| text(value, field).to_owned();
+        RoleRef { group: text("apiGroup"), kind: text("kind"), name: text("name") }
+    }
+}
+
+/// Whom a binding is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// `User`, `Group` or `ServiceAccount`
+    pub kind: String,
+    /// The user's, group's or account's name.
+    pub name: String,
+    /// A service account's; empty means the binding's own.
+    pub namespace: String,
+}
+
+/// A binding as it is needed to decide and to tell why.
+#[derive(Debug)]
+pub(super) struct Binding {
+    pub(super) name: Box<str>,
+    /// Empty for a ClusterRoleBinding.
+    pub(super) namespace: Box<str>,
+    pub(super) role: RoleRef,
+    pub(super) subjects: Vec<Subject>,
+}
+
+/// What is in the cluster's scope, or in one namespace.
+#[derive(Debug, Default)]
+pub(super) struct Scope {
+    pub(super) roles: BTreeMap<Box<str>, Arc<[Rule]>>,
+    pub(super) bindings: BTreeMap<Box<str>, Arc<Binding>>,
+    /// By user name (service accounts spelled out) or group, then by the binding's name.
+    pub(super) by_subject: BTreeMap<SubjectKey, BTreeMap<Box<str>, Arc<Binding>>>,
+}
+
+/// How a subject is found: bindings of a user, and bindings of a group.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum SubjectKey {
+    User(Box<str>),
+    Group(Box<str>),
+}
+
+/// All roles and bindings.
+#[derive(Debug, Default)]
+pub struct Policy {
+    pub(super) cluster: Scope,
+    pub(super) namespaces: BTreeMap<Box<str>, Scope>,
+}
+
+impl Policy {
+    /// A policy that allows nothing.
+    pub fn new() -> Policy {
+        Policy::default()
+    }
+
+    /// Takes in an object as it is now: created, changed, or first seen.
+    pub fn put(&mut self, kind: RbacKind, object: &Value) {
+        let metadata = object.get("metadata").unwrap_or(&Value::Null);
+        let (namespace, name) = (text(metadata, "namespace"), text(metadata, "name"));
+        match kind {
+            RbacKind::ClusterRole => self.cluster.put_role(name, object),
+            RbacKind::Role => self.namespaces.entry(namespace.into()).or_default().put_role(name, object),
+            RbacKind::ClusterRoleBinding => self.cluster.put_binding("", name, object),
+            RbacKind::RoleBinding => {
+                self.namespaces.entry(namespace.into()).or_default().put_binding(namespace, name, object);
+            }
+        }
+    }
+
+    /// Forgets a deleted object. The namespace of the two cluster kinds is empty.
+    pub fn remove(&mut self, kind: RbacKind, namespace: &str, name: &str) {
+        let scope = match kind {
+            RbacKind::ClusterRole | RbacKind::ClusterRoleBinding => Some(&mut self.cluster),
+            RbacKind::Role | RbacKind::RoleBinding => self.namespaces.get_mut(namespace),
+        };
+        let Some(scope) = scope else { return };
+        match kind {
+            RbacKind::ClusterRole | RbacKind::Role => drop(scope.roles.remove(name)),
+            RbacKind::ClusterRoleBinding | RbacKind::RoleBinding => scope.remove_binding(name),
+        }
+        if self.namespaces.get(namespace).is_some_and(Scope::is_empty) {
+            self.namespaces.remove(namespace);
+        }
+    }
+
+    /// The rules of a role that a binding in this namespace (empty: none) points at, or
+    /// why there are none.
+    pub fn rules_of(&self, role: &RoleRef, namespace: &str) -> Result<Arc<[Rule]>, String> {
+        let (roles, resource) = match role.kind.as_str() {
+            "Role" => (self.namespaces.get(namespace).map(|scope| &scope.roles), "role"),
+            "ClusterRole" => (Some(&self.cluster.roles), "clusterrole"),
+            other => return Err(format!("unsupported role reference kind: {}", quote(other))),
+        };
+        let found = roles.and_then(|roles| roles.get(role.name.as_str()));
+        found
+            .cloned()
+            .ok_or_else(|| format!("{resource}.rbac.authorization.k8s.io {} not found", quote(&role.name)))
+    }
+}
+
+impl Scope {
+    fn is_empty(&self) -> bool {
+        self.roles.is_empty() && self.bindings.is_empty()
+    }
+
+    fn put_role(&mut self, name: &str, object: &Value) {
+        let rules = object.get("rules").and_then(Value::as_array);
+        self.roles.insert(name.into(), rules.into_iter().flatten().map(Rule::from_value).collect());
+    }
+
+    fn put_binding(&mut self, namespace: &str, name: &str, object: &Value) {
+        self.remove_binding(name);
+        let subjects = object.get("subjects").and_then(Value::as_array);
+        let binding = Arc::new(Binding {
+            name: name.into(),
+            namespace: namespace.into(),
+            role: RoleRef::from_value(object.get("roleRef").unwrap_or(&Value::Null)),
+            subjects: subjects.into_iter().flatten().map(subject).collect(),
+        });
+        for key in binding.subjects.iter().filter_map(|subject| subject.key(namespace)) {
+            self.by_subject.entry(key).or_default().insert(name.into(), Arc::clone(&binding));
+        }
+        self.bindings.insert(name.into(), binding);
+    }
+
+    fn remove_binding(&mut self, name: &str) {
+        let Some(binding) = self.bindings.remove(name) else { return };
+        for key in binding.subjects.iter().filter_map(|subject| subject.key(&binding.namespace)) {
+            if let Some(bindings) = self.by_subject.get_mut(&key) {
+                bindings.remove(name);
+                if bindings.is_empty() {
+                    self.by_subject.remove(&key);
+                }
+            }
+        }
+    }
+}
+
+impl Subject {
+    /// How the subject is found; a service account without any namespace is nobody.
+    pub(super) fn key(&self, binding_namespace: &str) -> Option<SubjectKey> {
+        match self.kind.as_str() {
+            "User" => Some(SubjectKey::User(self.name.as_str().into())),
+            "Group" => Some(SubjectKey::Group(self.name.as_str().into())),
+            "ServiceAccount" => {
+                let own = self.namespace.as_str();
+                let namespace = if own.is_empty() { binding_namespace } else { own };
+                let name = || service_account_name(namespace, &self.name).into();
+                (!namespace.is_empty()).then(|| SubjectKey::User(name()))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn subject(value: &Value) -> Subject {
+    let text = |field: &str| text(value, field).to_owned();
+    Subject { kind: text("kind"), name: text("name"), namespace: text("namespace") }
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value.get(field).and_then(Value::as_str).unwrap_or_default()
+}
