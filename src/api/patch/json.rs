@@ -75,8 +75,8 @@ fn operations(patch: &Value) -> Result<Vec<Option<&Map<String, Value>>>, PatchEr
         other => return Err(wrong(other, "Patch")),
     };
     let read = |operation| match operation {
-        &Value::Object(ref members) => Ok(Some(members)),
-        &Value::Null => Ok(None),
+        Value::Object(members) => Ok(Some(members)),
+        Value::Null => Ok(None),
         other => Err(wrong(other, "Operation")),
     };
     let read = operations.iter().map(read).collect::<Result<Vec<_>, _>>()?;
