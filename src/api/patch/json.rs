@@ -74,12 +74,14 @@ fn operations(patch: &Value) -> Result<Vec<Option<&Map<String, Value>>>, PatchEr
         Value::Null => &[],
         other => return Err(wrong(other, "Patch")),
     };
-    let read = |operation| match operation {
-        Value::Object(members) => Ok(Some(members)),
-        Value::Null => Ok(None),
-        other => Err(wrong(other, "Operation")),
-    };
-    let read = operations.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let mut read = Vec::with_capacity(operations.len());
+    for operation in operations {
+        read.push(match operation {
+            Value::Object(members) => Some(members),
+            Value::Null => None,
+            other => return Err(wrong(other, "Operation")),
+        });
+    }
     if read.len() > MOST_OPERATIONS {
         return Err(PatchError::TooLarge(format!(
             "The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {}",
