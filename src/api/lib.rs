@@ -7,5 +7,11 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod field_error;
+pub mod kind;
+pub mod kinds;
+pub mod meta;
+pub mod names;
 pub mod patch;
 pub mod schema;
+pub mod status;
