@@ -19,6 +19,18 @@ pub struct TypeId(pub u32);
 pub struct Schema {
     objects: Vec<Object>,
     by_definition: BTreeMap<Arc<str>, TypeId>,
+    by_kind: BTreeMap<GroupVersionKind, TypeId>,
+}
+
+/// Group (empty for the first one), version and kind of an object.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GroupVersionKind {
+    /// `apps`, or nothing.
+    pub group: Arc<str>,
+    /// `v1`.
+    pub version: Arc<str>,
+    /// `Deployment`.
+    pub kind: Arc<str>,
 }
 
 /// An object with named fields: a Go struct, or an `object` of a structural schema.
@@ -33,6 +45,10 @@ pub struct Object {
     /// their place, so that JSON needs one look-up; [`Field::place`] keeps the embedding
     /// for protobuf.
     pub fields: Vec<Field>,
+    /// Kinds whose objects are of this type. None for options, which every group has.
+    pub kinds: Vec<GroupVersionKind>,
+    /// Whether upstream's OpenAPI documents list it.
+    pub listed: bool,
     /// Whether fields that are not listed are kept (`x-kubernetes-preserve-unknown-fields`).
     pub preserve_unknown: bool,
     /// Whether it is replaced as a whole by apply (`x-kubernetes-map-type: atomic`).
@@ -68,6 +84,23 @@ pub struct Field {
     pub default: Option<Value>,
     /// Bounds and patterns.
     pub rules: Option<Box<Rules>>,
+    /// Go's type where it has a name of its own (`v1.PodPhase`): decode errors are worded with it.
+    pub go: Option<Arc<str>>,
+    /// Go's names of the inlined objects that it came in, outermost first, joined by dots.
+    pub embedded: Option<Arc<str>>,
+    /// What OpenAPI says beyond what is applied.
+    pub published: Published,
+}
+
+/// What OpenAPI documents say about a field beyond what has a meaning to the server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Published {
+    /// `x-kubernetes-list-type` is given, also where it is `atomic`, which it is anyway.
+    pub list_type: bool,
+    /// `x-kubernetes-map-type` of the field itself.
+    pub map_type: Option<Arc<str>>,
+    /// A default that is the value's zero, which Go cannot tell from an absent one.
+    pub zero_default: Option<Value>,
 }
 
 /// Where protobuf keeps a field.
@@ -78,6 +111,8 @@ pub enum Place {
     Own,
     /// In a message that JSON does not show: Go's inlined struct, held under this number.
     Within(u16),
+    /// In such a message within such a message: the outer number first.
+    Deep(u16, u16),
     /// In JSON alone (`apiVersion` and `kind` travel in protobuf's envelope).
     JsonOnly,
 }
@@ -107,6 +142,20 @@ pub enum Type {
     Map(Box<Type>),
     /// Any JSON: RawExtension, JSON, FieldsV1.
     Any,
+    /// An object, or something simpler in its place: JSON schemas in a custom resource's
+    /// definition have such fields, and nothing else has.
+    Or(Alternative, TypeId),
+}
+
+/// What may stand in the place of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alternative {
+    /// true or false.
+    Bool,
+    /// A list of such objects.
+    List,
+    /// A list of strings.
+    Strings,
 }
 
 /// A value without parts, by the rules of its text.
@@ -141,6 +190,8 @@ pub enum Scalar {
 pub struct MergeStrategy {
     /// Merge the list instead of replacing it.
     pub merge: bool,
+    /// `replace`: an object is replaced instead of merged.
+    pub replace: bool,
     /// `retainKeys`: keys that the patch does not list are removed.
     pub retain_keys: bool,
     /// Key of the merged list's objects; none for a list of scalars.
@@ -189,6 +240,13 @@ impl Schema {
     /// the same name takes the first one's place.
     pub fn add(&mut self, mut object: Object) -> TypeId {
         object.sort();
+        let kinds = object.kinds.clone();
+        let id = self.place(object);
+        self.by_kind.extend(kinds.into_iter().map(|kind| (kind, id)));
+        id
+    }
+
+    fn place(&mut self, object: Object) -> TypeId {
         if let Some(&id) = self.by_definition.get(&object.definition) {
             self.objects[id.0 as usize] = object;
             return id;
@@ -213,9 +271,45 @@ impl Schema {
         self.by_definition.get(definition).copied()
     }
 
+    /// The object type of a kind; the first group has no name.
+    #[must_use]
+    pub fn find_kind(&self, group: &str, version: &str, kind: &str) -> Option<TypeId> {
+        let key = GroupVersionKind { group: group.into(), version: version.into(), kind: kind.into() };
+        self.by_kind.get(&key).copied()
+    }
+
+    /// Every kind with its object type.
+    pub fn kinds(&self) -> impl Iterator<Item = (&GroupVersionKind, TypeId)> {
+        self.by_kind.iter().map(|(kind, id)| (kind, *id))
+    }
+
     /// All named object types, by definition.
     pub fn definitions(&self) -> impl Iterator<Item = (&str, TypeId)> {
         self.by_definition.iter().map(|(name, id)| (&**name, *id))
+    }
+}
+
+impl Field {
+    /// A field that is printed where it is not empty, with nothing else said of it.
+    #[must_use]
+    pub fn new(name: impl Into<Arc<str>>, ty: Type) -> Self {
+        Self {
+            name: name.into(),
+            ty,
+            number: 0,
+            place: Place::Own,
+            omit: Omit::Empty,
+            pointer: false,
+            required: false,
+            patch: MergeStrategy::default(),
+            list: ListType::Atomic,
+            atomic: false,
+            default: None,
+            rules: None,
+            go: None,
+            embedded: None,
+            published: Published::default(),
+        }
     }
 }
 
@@ -223,8 +317,14 @@ impl Object {
     /// The field of a JSON name, exactly as spelled.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&Field> {
+        self.position(name).map(|at| &self.fields[at])
+    }
+
+    /// The place in `fields` of a JSON name, exactly as spelled.
+    #[must_use]
+    pub fn position(&self, name: &str) -> Option<usize> {
         let found = self.index.binary_search_by(|&at| (*self.fields[usize::from(at)].name).cmp(name));
-        found.ok().map(|at| &self.fields[usize::from(self.index[at])])
+        found.ok().map(|at| usize::from(self.index[at]))
     }
 
     fn sort(&mut self) {
@@ -239,20 +339,7 @@ mod tests {
     use super::*;
 
     fn field(name: &str) -> Field {
-        Field {
-            name: name.into(),
-            ty: Type::Scalar(Scalar::String),
-            number: 0,
-            place: Place::Own,
-            omit: Omit::Empty,
-            pointer: false,
-            required: false,
-            patch: MergeStrategy::default(),
-            list: ListType::Atomic,
-            atomic: false,
-            default: None,
-            rules: None,
-        }
+        Field::new(name, Type::Scalar(Scalar::String))
     }
 
     #[test]
