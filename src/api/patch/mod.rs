@@ -8,10 +8,12 @@
 
 mod json;
 mod merge;
+mod strategic;
 pub mod words;
 
 pub use json::{json, unknown_fields};
 pub use merge::{check_merge, merge};
+pub use strategic::{printed, strategic};
 
 /// Why a patch was not applied, by the answer it gets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
