@@ -1,0 +1,28 @@
+//! The controller manager: each part watches objects, decides what should differ, and says
+//! so to the API server.
+//!
+//! Every controller has the same shape: a projection kept from watched changes, a pure
+//! `decide`, and a `sync` that looks up what the projection does not hold and sends what was
+//! decided. [`run`] drives them all: first lists before first decisions, one sync per key at
+//! a time, retries with back-off. Reads and writes go through [`Api`], which is the API server's
+//! whole request chain under the controller's own identity.
+
+pub mod aggregation;
+mod driver;
+pub mod garbage;
+pub mod namespace;
+mod projection;
+mod queue;
+mod reflector;
+pub mod root_ca;
+mod seam;
+pub mod service_account;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod world;
+
+pub use driver::{Controller, Interest, Next, run};
+pub use projection::Projection;
+pub use reflector::Change;
+pub use seam::{Api, ApiError, Event, List, Place, Propagation, Resource, View, Watched, Write};
