@@ -9,8 +9,13 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod attributes;
+#[cfg(test)]
+mod fixture;
+pub mod lookups;
 pub mod rbac;
+pub mod token;
 pub mod user;
+mod value;
 mod words;
 
 pub use attributes::{Attributes, Decision, FieldRequirement, LabelRequirement};

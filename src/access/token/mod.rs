@@ -1,0 +1,18 @@
+//! Service account tokens: keys, what a token claims, signing and verifying, and the
+//! objects by which they are asked for and examined.
+//!
+//! Tokens are JSON Web Tokens signed by ES256 and by nothing else: what a token says of
+//! its own algorithm is compared, never followed.
+
+mod claims;
+mod issuer;
+mod jwt;
+mod keys;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use claims::{Bound, Claims, Reference};
+pub use issuer::Issuer;
+pub use keys::{KeyError, KeySet, PublicKey, SigningKey};
+pub use verify::{TokenError, Verified};
