@@ -9,6 +9,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod attributes;
+pub mod bootstrap;
 #[cfg(test)]
 mod fixture;
 pub mod lookups;

@@ -37,6 +37,19 @@ impl Rule {
         }
     }
 
+    /// The PolicyRule, without what is empty.
+    pub fn to_value(&self) -> Value {
+        let fields = [
+            ("verbs", &self.verbs),
+            ("apiGroups", &self.api_groups),
+            ("resources", &self.resources),
+            ("resourceNames", &self.resource_names),
+            ("nonResourceURLs", &self.non_resource_urls),
+        ];
+        let told = fields.into_iter().filter(|(_, list)| !list.is_empty());
+        Value::Object(told.map(|(field, list)| (field.to_owned(), list.clone().into())).collect())
+    }
+
     /// Whether the rule allows the request.
     pub fn allows(&self, asked: &Attributes) -> bool {
         let verb = has_or_star(&self.verbs, asked.verb);
