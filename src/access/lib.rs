@@ -9,10 +9,12 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod attributes;
+pub mod authorizer;
 pub mod bootstrap;
 #[cfg(test)]
 mod fixture;
 pub mod lookups;
+pub mod node;
 pub mod rbac;
 pub mod token;
 pub mod user;
@@ -20,4 +22,5 @@ mod value;
 mod words;
 
 pub use attributes::{Attributes, Decision, FieldRequirement, LabelRequirement};
+pub use authorizer::Authorizer;
 pub use user::User;
