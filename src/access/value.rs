@@ -13,18 +13,7 @@ pub(crate) fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-/// The texts of a list at a JSON pointer.
-pub(crate) fn texts(value: &Value, pointer: &str) -> Vec<String> {
-    items(value, pointer).iter().filter_map(Value::as_str).map(str::to_owned).collect()
-}
-
 /// The time at a JSON pointer.
 pub(crate) fn time(value: &Value, pointer: &str) -> Option<Timestamp> {
     value.pointer(pointer)?.as_str()?.parse().ok()
-}
-
-/// A time as objects spell it: RFC 3339 in whole seconds.
-pub(crate) fn seconds(at: Timestamp) -> String {
-    let whole = Timestamp::from_second(at.as_second()).unwrap_or(at);
-    whole.to_string()
 }

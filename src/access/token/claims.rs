@@ -82,7 +82,7 @@ pub struct Claims {
 
 impl Claims {
     /// Claims for a service account from now on.
-    pub(super) fn new(namespace: &str, account: Reference, now: Timestamp, expires_seconds: i64) -> Claims {
+    pub fn new(namespace: &str, account: Reference, now: Timestamp, expires_seconds: i64) -> Claims {
         let issued = now.as_second();
         Claims {
             subject: service_account_name(namespace, &account.name),
