@@ -69,15 +69,12 @@ impl Sshd {
         self.child = Some(child);
     }
 
-    /// A started server that answers.
+    /// A started server that answers. Its own word is waited for, not a connection that
+    /// opens: a test's connection is the first that the log tells of.
     pub(crate) async fn up(extra: &str) -> Option<Self> {
         let mut sshd = Self::prepare(extra)?;
         sshd.start();
-        let deadline = Instant::now() + SOON;
-        while tokio::net::TcpStream::connect(sshd.address).await.is_err() {
-            assert!(Instant::now() < deadline, "{}", sshd.log());
-            tokio::task::yield_now().await;
-        }
+        sshd.logged("Server listening").await;
         Some(sshd)
     }
 
