@@ -45,10 +45,12 @@ impl Sshd {
         let _ = fs::create_dir_all("/run/sshd");
         let port = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = port.local_addr().unwrap();
+        // Whoever runs the tests may have shell start-up files that print: another home has none.
         let config = format!(
-            "ListenAddress 127.0.0.1\nPort {}\nHostKey {}/ed25519\nAuthorizedKeysFile {}/authorized\n\
+            "SetEnv HOME={}\nListenAddress 127.0.0.1\nPort {}\nHostKey {}/ed25519\nAuthorizedKeysFile {}/authorized\n\
              StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\n\
              PermitRootLogin prohibit-password\nMaxStartups 100\nLogLevel DEBUG1\n{extra}\n",
+            folder.path().display(),
             address.port(),
             folder.path().display(),
             folder.path().display(),

@@ -140,7 +140,8 @@ async fn a_server_that_says_nothing_is_given_up_in_time() {
     let error = refused(&Ssh::new(limits, Shutdown::new()), &target).await;
     assert!(matches!(error, RemoteError::Timeout { .. }), "{error}");
     assert_eq!(error.class(), Class::Retry);
-    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    // By its own limit and not by the default, on a machine with other things to do.
+    assert!(started.elapsed() < Limits::default().handshake / 2, "{:?}", started.elapsed());
 }
 
 #[tokio::test]
@@ -152,7 +153,7 @@ async fn a_command_that_takes_too_long_ends_in_time_and_takes_its_session_along(
     let started = Instant::now();
     let limit = Duration::from_millis(300);
     let error = session.run("sleep 30", None, limit).await.unwrap_err();
-    assert!(started.elapsed() >= limit && started.elapsed() < Duration::from_secs(1));
+    assert!(started.elapsed() >= limit && started.elapsed() < SOON, "{:?}", started.elapsed());
     assert_eq!(error.to_string(), format!("{}: no end of `sleep 30` after 0.3 s", sshd.target().at()));
     let error = session.run("true", None, limit).await.unwrap_err();
     assert!(matches!(error, RemoteError::Lost { .. }), "{error}");
