@@ -387,6 +387,13 @@ impl Errors {
         }
     }
 
+    /// Not of the right form in each of these ways, showing another value.
+    pub fn invalid_each_as(&mut self, at: &At<'_>, value: &str, details: impl IntoIterator<Item = String>) {
+        for detail in details {
+            self.invalid_as(&at.path, value, detail);
+        }
+    }
+
     /// None of the values that are known; they are listed as given (upstream sorts most).
     pub fn not_supported(&mut self, at: &At<'_>, known: &[&str]) {
         let listed: Vec<String> = known.iter().map(|v| quote(v)).collect();

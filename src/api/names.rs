@@ -91,6 +91,24 @@ pub fn dns1123_subdomain(text: &str) -> Vec<String> {
     wrong
 }
 
+/// A subdomain whose labels may hold underscores, as search lists take it.
+#[must_use]
+pub fn subdomain_with_underscore(text: &str) -> Vec<String> {
+    let part = |part: &str| {
+        let part = part.strip_prefix('_').unwrap_or(part);
+        framed(part, lower, b"-_")
+    };
+    let mut wrong = too_long(text, 253);
+    if !text.split('.').all(part) {
+        wrong.push(form_says(
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character",
+            r"_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*",
+            &["example.com"],
+        ));
+    }
+    wrong
+}
+
 /// RFC 1035's label, which starts with a letter.
 #[must_use]
 pub fn dns1035_label(text: &str) -> Vec<String> {
