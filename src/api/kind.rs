@@ -241,6 +241,8 @@ pub struct Strategy {
     pub grace: fn(&Value, requested: Option<i64>) -> Option<i64>,
     /// Claims what must be unique in the cluster, in the object's own transaction.
     pub reserve: Option<Reserve>,
+    /// Whether a finalizer without a domain must be one of Kubernetes' own: all built-in kinds.
+    pub own_finalizers: bool,
     /// Whether PUT creates what is absent.
     pub create_on_update: bool,
     /// Whether PUT without a resourceVersion is taken as the latest.
@@ -260,6 +262,7 @@ impl Strategy {
         warn: |_, _| Vec::new(),
         grace: |_, _| None,
         reserve: None,
+        own_finalizers: true,
         create_on_update: false,
         unconditional_update: true,
     };

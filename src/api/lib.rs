@@ -13,5 +13,7 @@ pub mod kinds;
 pub mod meta;
 pub mod names;
 pub mod patch;
+pub mod quantity;
 pub mod schema;
 pub mod status;
+pub mod time;

@@ -29,6 +29,7 @@ pub fn validate_create(kind: &Kind, object: &Value) -> Result<(), Status> {
     let (root, mut e) = (At::root(object), Errors::new());
     let metadata = root.get("metadata");
     metadata::validate(&metadata, kind.namespaced, kind.strategy.name, &mut e);
+    finalizers(kind, &metadata, &mut e);
     (kind.strategy.validate)(&root, &mut e);
     if e.is_empty() {
         metadata::validate(&metadata, kind.namespaced, path_rule, &mut e);
@@ -68,6 +69,7 @@ pub fn prepare_update(kind: &Kind, part: Option<&Part>, new: &mut Value, old: &V
 pub fn validate_update(kind: &Kind, part: Option<&Part>, new: &Value, old: &Value) -> Result<(), Status> {
     let (at, was, mut e) = (At::root(new), At::root(old), Errors::new());
     metadata::validate_common(&at.get("metadata"), &was.get("metadata"), kind.namespaced, &mut e);
+    finalizers(kind, &at.get("metadata"), &mut e);
     match part {
         Some(part) => (part.validate)(&at, &was, &mut e),
         None => (kind.strategy.validate_update)(&at, &was, &mut e),
@@ -86,6 +88,12 @@ pub fn warnings(kind: &Kind, part: Option<&Part>, new: &Value, old: Option<&Valu
         all.extend(kind.inert.as_deref().map(str::to_owned));
     }
     all
+}
+
+fn finalizers(kind: &Kind, metadata: &At<'_>, e: &mut Errors) {
+    if kind.strategy.own_finalizers {
+        metadata.get("finalizers").items().for_each(|item| metadata::standard_finalizer(&item, e));
+    }
 }
 
 fn refuse(kind: &Kind, object: &Value, e: Errors) -> Result<(), Status> {

@@ -148,6 +148,14 @@ pub fn finalizers(at: &At<'_>, e: &mut Errors) {
     }
 }
 
+/// A finalizer without a domain must be one of Kubernetes' own.
+pub fn standard_finalizer(at: &At<'_>, e: &mut Errors) {
+    let own = ["kubernetes", meta::ORPHAN, meta::FOREGROUND];
+    if !at.str().contains('/') && !own.contains(&at.str()) {
+        e.invalid(at, "name is neither a standard finalizer name nor is it fully qualified");
+    }
+}
+
 fn no_new_finalizers(new: &At<'_>, old: &At<'_>, e: &mut Errors) {
     let is_old = |item: &At<'_>| old.items().any(|o| o.str() == item.str());
     let mut extra: Vec<String> =

@@ -1,4 +1,247 @@
 //! The built-in kinds: what is particular to each, and what is the same for all.
+//!
+//! The facts of every stable kind come from a table (`schema/tables/kinds.txt`): its plural,
+//! verbs, subresources. A [`Row`] adds what is particular. A kind without a row is served by
+//! its schema alone.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::kind::{
+    Cells, Column, Kind, Part, Registry, Role, ScalePaths, Selectable, Stored, Strategy, Subresource, Table,
+    Verbs, Version,
+};
+use crate::schema::tables::KINDS;
+use crate::schema::{Schema, builtin};
+
+mod basic;
 pub mod flow;
 pub mod metadata;
+pub mod rules;
+pub mod table;
+#[cfg(test)]
+mod testing;
+
+/// What is particular to a kind.
+pub(crate) struct Row {
+    /// Its group; "" for core.
+    group: &'static str,
+    /// Its name.
+    kind: &'static str,
+    /// How it is created, changed and deleted.
+    strategy: Strategy,
+    /// Its parts, by the names of their subresources.
+    parts: &'static [(&'static str, Part)],
+    /// Where its replicas are, if it has a Scale.
+    scale: ScalePaths,
+    /// Its columns, and their cells.
+    columns: &'static [Column],
+    cells: fn(&Value, i64) -> Vec<Value>,
+    /// Fields that selectors may name.
+    selectable: &'static [Selectable],
+    /// The Warning of its creation where nothing acts on it.
+    inert: &'static str,
+}
+
+impl Row {
+    /// A kind with nothing particular.
+    const fn new(group: &'static str, kind: &'static str) -> Self {
+        Self {
+            group,
+            kind,
+            strategy: Strategy::GENERIC,
+            parts: &[],
+            scale: ScalePaths {
+                wanted: "spec.replicas",
+                found: "status.replicas",
+                selector: "spec.selector",
+            },
+            columns: table::PLAIN,
+            cells: table::plain_cells,
+            selectable: &[],
+            inert: "",
+        }
+    }
+}
+
+/// Rows by file, in no order that matters.
+const ROWS: &[&[Row]] = &[basic::ROWS];
+
+/// Below `/registry/` where it is not the plural, as upstream has it.
+const KEYS: &[(&str, &str, &str)] = &[
+    ("", "nodes", "minions"),
+    ("", "services", "services/specs"),
+    ("", "endpoints", "services/endpoints"),
+    ("", "replicationcontrollers", "controllers"),
+    ("networking.k8s.io", "ingresses", "ingress"),
+    ("apiextensions.k8s.io", "customresourcedefinitions", "apiextensions.k8s.io/customresourcedefinitions"),
+    ("apiregistration.k8s.io", "apiservices", "apiregistration.k8s.io/apiservices"),
+];
+
+/// All built-in kinds.
+#[must_use]
+pub fn registry() -> Registry {
+    let mut registry = Registry::default();
+    for kind in read(KINDS, builtin()) {
+        registry.insert(Arc::new(kind));
+    }
+    registry
+}
+
+/// Kinds of a table, each with its row.
+fn read(table: &str, schema: &Arc<Schema>) -> Vec<Kind> {
+    let rows: BTreeMap<(&str, &str), &Row> =
+        ROWS.iter().copied().flatten().map(|row| ((row.group, row.kind), row)).collect();
+    let mut kinds: Vec<Kind> = Vec::new();
+    for line in table.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["kind", at, kind, plural, singular, scope, ref facts @ ..] => {
+                let (group, version) = group_version(at);
+                let Some(version) = version_of(schema, group, version, kind) else { continue };
+                // Another version of a kind that is there: the later line is preferred.
+                match kinds.iter_mut().find(|k| &*k.group == group && &*k.plural == plural) {
+                    Some(found) => found.versions.insert(0, version),
+                    None => {
+                        let names = [group, kind, plural, singular];
+                        kinds.push(generic(names, scope == "namespaced", version, facts, schema));
+                    }
+                }
+            }
+            ["sub", name, at, kind, verbs] => {
+                let (group, version) = group_version(at);
+                if let Some(last) = kinds.last_mut().filter(|last| last.subresource(name).is_none()) {
+                    let sub = subresource([name, group, version, kind], verbs);
+                    last.subresources.push(sub);
+                }
+            }
+            _ => {}
+        }
+    }
+    for kind in &mut kinds {
+        if let Some(row) = rows.get(&(&*kind.group, &*kind.kind)) {
+            overlay(kind, row);
+        } else if kind.subresource("status").is_some() {
+            kind.strategy = Strategy::WITH_STATUS;
+        }
+    }
+    kinds
+}
+
+fn group_version(text: &str) -> (&str, &str) {
+    match text.split_once('/') {
+        Some(("core", version)) => ("", version),
+        Some(both) => both,
+        None => ("", text),
+    }
+}
+
+fn version_of(schema: &Schema, group: &str, version: &str, kind: &str) -> Option<Version> {
+    Some(Version {
+        name: version.into(),
+        object: schema.find_kind(group, version, kind)?,
+        served: true,
+        to_storage: |_| (),
+        from_storage: |_| (),
+    })
+}
+
+fn generic(
+    names: [&str; 4],
+    namespaced: bool,
+    version: Version,
+    facts: &[&str],
+    schema: &Arc<Schema>,
+) -> Kind {
+    let [group, kind, plural, singular] = names;
+    let listed = |fact: &str| -> Vec<&str> {
+        facts
+            .iter()
+            .find_map(|f| f.strip_prefix(fact))
+            .map(|list| list.split(',').collect())
+            .unwrap_or_default()
+    };
+    let key = KEYS.iter().find(|(g, p, _)| *g == group && *p == plural).map_or(plural, |(_, _, key)| key);
+    let api_version =
+        if group.is_empty() { version.name.to_string() } else { format!("{group}/{}", version.name) };
+    Kind {
+        group: group.into(),
+        kind: kind.into(),
+        list_kind: format!("{kind}List").into(),
+        plural: plural.into(),
+        singular: singular.into(),
+        short_names: listed("short=").into_iter().map(Into::into).collect(),
+        categories: listed("categories=").into_iter().map(Into::into).collect(),
+        namespaced,
+        schema: Arc::clone(schema),
+        stored: Stored { key: key.into(), api_version: api_version.into(), object: version.object },
+        versions: vec![version],
+        verbs: Verbs::of(listed("verbs=")),
+        subresources: Vec::new(),
+        strategy: Strategy::GENERIC,
+        table: Table { columns: Cow::Borrowed(table::PLAIN), cells: Cells::Made(table::plain_cells) },
+        selectable: Vec::new(),
+        inert: None,
+    }
+}
+
+fn subresource(names: [&str; 4], verbs: &str) -> Subresource {
+    let [name, group, version, kind] = names.map(|name| Cow::Owned(name.to_owned()));
+    let role = match &*name {
+        "scale" => Role::Scale(Row::new("", "").scale),
+        "binding" | "eviction" | "token" => Role::Action,
+        "log" | "exec" | "attach" | "portforward" | "proxy" => Role::Connect,
+        _ => Role::Part(Part::STATUS),
+    };
+    let verbs = Verbs::of(verbs.trim_start_matches("verbs=").split(','));
+    Subresource { name, group, version, kind, verbs, role }
+}
+
+fn overlay(kind: &mut Kind, row: &Row) {
+    kind.strategy = row.strategy;
+    kind.table = Table { columns: Cow::Borrowed(row.columns), cells: Cells::Made(row.cells) };
+    kind.selectable = row.selectable.to_vec();
+    kind.inert = (!row.inert.is_empty()).then(|| row.inert.into());
+    for sub in &mut kind.subresources {
+        if let Some((_, part)) = row.parts.iter().find(|(name, _)| *name == sub.name) {
+            sub.role = Role::Part(*part);
+        } else if matches!(sub.role, Role::Scale(_)) {
+            sub.role = Role::Scale(row.scale);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_the_table_is_served() {
+        let registry = registry();
+        let lines = KINDS.lines().filter(|line| line.starts_with("kind "));
+        for line in lines {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let (group, version) = group_version(words[1]);
+            let kind = registry.by_plural(group, version, words[3]).unwrap_or_else(|| panic!("{line}"));
+            assert_eq!((&*kind.kind, kind.namespaced), (words[2], words[5] == "namespaced"), "{line}");
+        }
+        let pod = registry.by_kind("", "v1", "Pod").unwrap();
+        assert_eq!(pod.key_of("a", "b"), "pods/a/b");
+        assert_eq!(pod.short_names, ["po".into()]);
+        assert!(matches!(pod.subresource("binding").unwrap().role, Role::Action));
+        let hpa = registry.by_kind("autoscaling", "v2", "HorizontalPodAutoscaler").unwrap();
+        assert_eq!(hpa.versions.iter().map(|v| &*v.name).collect::<Vec<_>>(), ["v2", "v1"]);
+    }
+
+    #[test]
+    fn every_row_is_of_a_kind_that_is_served() {
+        let registry = registry();
+        for row in ROWS.iter().copied().flatten() {
+            let found = registry.iter().any(|kind| &*kind.group == row.group && &*kind.kind == row.kind);
+            assert!(found, "{}/{}", row.group, row.kind);
+        }
+    }
+}

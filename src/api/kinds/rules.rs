@@ -132,7 +132,11 @@ fn without_leading_zeros(text: &str) -> Option<Ipv4Addr> {
         if part.is_empty() || !part.bytes().all(|c| c.is_ascii_digit()) {
             return None;
         }
-        *octet = part.trim_start_matches('0').parse().or(if part.trim_start_matches('0').is_empty() { Ok(0) } else { Err(()) }).ok()?;
+        *octet = part
+            .trim_start_matches('0')
+            .parse()
+            .or(if part.trim_start_matches('0').is_empty() { Ok(0) } else { Err(()) })
+            .ok()?;
     }
     (parts.len() == 4).then(|| octets.into())
 }
