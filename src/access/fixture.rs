@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::lookups::{Lookups, What};
 use crate::token::{Issuer, KeySet, SigningKey};
-use crate::value::text;
+use api::meta::str_at;
 
 /// Objects to look up.
 #[derive(Default)]
@@ -28,8 +28,8 @@ impl Objects {
     }
 
     pub(crate) fn put(&mut self, what: What, object: Value) {
-        let key = |pointer| text(&object, pointer).to_owned();
-        let key = (what, key("/metadata/namespace"), key("/metadata/name"));
+        let key = |pointer| str_at(&object, pointer).to_owned();
+        let key = (what, key("metadata.namespace"), key("metadata.name"));
         self.0.insert(key, Arc::new(object));
     }
 

@@ -18,7 +18,6 @@ pub mod node;
 pub mod rbac;
 pub mod token;
 pub mod user;
-mod value;
 mod words;
 
 pub use attributes::{Attributes, Decision, FieldRequirement, LabelRequirement};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::value::{text, time};
+use api::meta;
 
 /// The kinds that are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +62,7 @@ pub struct Identity {
 impl Identity {
     /// Reads it off an object.
     pub fn of(object: &Value) -> Identity {
-        let uid = text(object, "/metadata/uid").to_owned();
-        Identity { uid, deleted: time(object, "/metadata/deletionTimestamp") }
+        let uid = meta::uid(object).to_owned();
+        Identity { uid, deleted: meta::deletion_timestamp(object).and_then(|at| at.parse().ok()) }
     }
 }

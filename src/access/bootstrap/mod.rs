@@ -17,7 +17,7 @@ pub use aggregate::aggregate;
 pub use reconcile::{Change, reconcile};
 
 use crate::rbac::{RbacKind, Rule};
-use crate::value::items;
+use api::meta::list_at;
 
 /// The namespaces that always are, in the order they are made.
 pub const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
@@ -83,5 +83,5 @@ pub fn rbac() -> Vec<(RbacKind, Value)> {
 pub fn node_rules() -> Vec<Rule> {
     let node = cluster_roles::CLUSTER_ROLES.iter().find(|role| role.name == cluster_roles::NODE);
     let object = node.map(|role| role.object(role.name, "")).unwrap_or_default();
-    items(&object, "/rules").iter().map(Rule::from_value).collect()
+    list_at(&object, "rules").iter().map(Rule::from_value).collect()
 }

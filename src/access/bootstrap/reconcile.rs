@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::rbac::Rule;
-use crate::value::{items, text};
+use api::meta::{self, list_at, str_at};
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,8 +23,7 @@ pub enum Change {
 /// Compares a role or binding of the default policy with the one that is there.
 pub fn reconcile(existing: Option<&Value>, wanted: &Value) -> Change {
     let Some(existing) = existing else { return Change::Create(wanted.clone()) };
-    let auto = "/metadata/annotations/rbac.authorization.kubernetes.io~1autoupdate";
-    if text(existing, auto) == "false" {
+    if meta::annotation(existing, "rbac.authorization.kubernetes.io/autoupdate") == Some("false") {
         return Change::Nothing;
     }
     if wanted.get("roleRef") != existing.get("roleRef") {
@@ -70,16 +69,16 @@ fn append(merged: &mut Value, field: &str, more: Vec<Value>) {
 
 fn missing_subjects(existing: &Value, wanted: &Value) -> Vec<Value> {
     let parts = |subject: &Value| {
-        ["/kind", "/apiGroup", "/name", "/namespace"].map(|field| text(subject, field).to_owned())
+        ["kind", "apiGroup", "name", "namespace"].map(|field| str_at(subject, field).to_owned())
     };
-    let own: Vec<_> = items(existing, "/subjects").iter().map(parts).collect();
-    items(wanted, "/subjects").iter().filter(|subject| !own.contains(&parts(subject))).cloned().collect()
+    let own: Vec<_> = list_at(existing, "subjects").iter().map(parts).collect();
+    list_at(wanted, "subjects").iter().filter(|subject| !own.contains(&parts(subject))).cloned().collect()
 }
 
 /// The wanted rules that are not covered, each broken down to one verb on one resource.
 fn missing_rules(existing: &Value, wanted: &Value) -> Vec<Value> {
-    let own: Vec<Rule> = items(existing, "/rules").iter().map(Rule::from_value).collect();
-    let atoms = items(wanted, "/rules").iter().flat_map(|rule| Rule::from_value(rule).atoms());
+    let own: Vec<Rule> = list_at(existing, "rules").iter().map(Rule::from_value).collect();
+    let atoms = list_at(wanted, "rules").iter().flat_map(|rule| Rule::from_value(rule).atoms());
     let missing = atoms.filter(|atom| !own.iter().any(|rule| rule.covers(atom)));
     missing.map(|atom| atom.to_value()).collect()
 }
@@ -92,8 +91,8 @@ fn merge_aggregation(merged: &mut Value, wanted: &Value) {
         return;
     };
     let own =
-        role.get("aggregationRule").map(|rule| items(rule, "/clusterRoleSelectors")).unwrap_or_default();
-    let wanted = items(wanted, "/clusterRoleSelectors");
+        role.get("aggregationRule").map(|rule| list_at(rule, "clusterRoleSelectors")).unwrap_or_default();
+    let wanted = list_at(wanted, "clusterRoleSelectors");
     let missing: Vec<Value> = wanted.iter().filter(|selector| !own.contains(selector)).cloned().collect();
     if !missing.is_empty() {
         let all: Vec<Value> = own.iter().cloned().chain(missing).collect();

@@ -5,8 +5,8 @@ use super::Graph;
 use super::graph::Related;
 use crate::bootstrap::node_rules;
 use crate::rbac::Rule;
-use crate::words::quote;
 use crate::{Attributes, Decision, User};
+use api::field_error::quote;
 
 /// The authorizer: the rules are the same for every node, the graph is not.
 #[derive(Debug)]

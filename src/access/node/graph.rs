@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::references;
-use crate::value::text;
+use api::meta::str_at;
 
 /// The kinds whose events the graph takes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,13 +77,13 @@ impl Graph {
 
     /// Takes in an object as it is now.
     pub fn put(&mut self, kind: NodeKind, object: &Value) {
-        let (namespace, name) = (text(object, "/metadata/namespace"), text(object, "/metadata/name"));
+        let (namespace, name) = (str_at(object, "metadata.namespace"), str_at(object, "metadata.name"));
         match kind {
             NodeKind::Pod => self.put_pod(namespace, name, object),
             NodeKind::PersistentVolume => self.put_volume(name, object),
             NodeKind::VolumeAttachment | NodeKind::ResourceSlice | NodeKind::PodCertificateRequest => {
                 self.remove(kind, namespace, name);
-                self.count(key(kind.related(), namespace, name), &Arc::from(text(object, "/spec/nodeName")));
+                self.count(key(kind.related(), namespace, name), &Arc::from(str_at(object, "spec.nodeName")));
             }
         }
     }
@@ -124,7 +124,7 @@ impl Graph {
     /// A pod that has no node yet is for none. What it refers to is read anew each time:
     /// ephemeral containers and claims come later.
     fn put_pod(&mut self, namespace: &str, name: &str, pod: &Value) {
-        let node = text(pod, "/spec/nodeName");
+        let node = str_at(pod, "spec.nodeName");
         if node.is_empty() {
             return;
         }
@@ -175,11 +175,11 @@ impl Graph {
 
     fn put_volume(&mut self, name: &str, volume: &Value) {
         self.remove_volume(name);
-        let claim = text(volume, "/spec/claimRef/name");
+        let claim = str_at(volume, "spec.claimRef.name");
         if claim.is_empty() {
             return;
         }
-        let claim = (text(volume, "/spec/claimRef/namespace").into(), claim.into());
+        let claim = (str_at(volume, "spec.claimRef.namespace").into(), claim.into());
         let secrets = references::of_volume_object(volume).into_iter();
         let secrets: Vec<ObjectName> = secrets.map(|(space, secret)| (space.into(), secret.into())).collect();
         for secret in &secrets {

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::policy::{Binding, Scope, SubjectKey};
 use super::{Policy, Rule};
-use crate::words::{aggregate, quote};
+use crate::words::aggregate;
 use crate::{Attributes, Decision, User};
+use api::field_error::quote;
 
 impl Policy {
     /// Whether RBAC allows the request.

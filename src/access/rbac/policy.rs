@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Rule;
 use crate::user::service_account_name;
-use crate::words::quote;
+use api::field_error::quote;
 
 /// The four kinds of `rbac.authorization.k8s.io`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

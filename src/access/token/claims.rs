@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::user::service_account_name;
-use crate::value::text;
+use api::meta::str_at;
 
 /// An object by name and UID.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,8 +19,8 @@ impl Reference {
     /// Of an object.
     pub fn of(object: &Value) -> Reference {
         Reference {
-            name: text(object, "/metadata/name").to_owned(),
-            uid: text(object, "/metadata/uid").to_owned(),
+            name: str_at(object, "metadata.name").to_owned(),
+            uid: str_at(object, "metadata.uid").to_owned(),
         }
     }
 
@@ -35,7 +35,7 @@ impl Reference {
     }
 
     fn from_value(value: &Value) -> Reference {
-        Reference { name: text(value, "/name").to_owned(), uid: text(value, "/uid").to_owned() }
+        Reference { name: str_at(value, "name").to_owned(), uid: str_at(value, "uid").to_owned() }
     }
 }
 

@@ -11,7 +11,8 @@ use crate::user::{
     EXTRA_CREDENTIAL_ID, EXTRA_NODE_NAME, EXTRA_NODE_UID, EXTRA_POD_NAME, EXTRA_POD_UID,
     service_account_groups, service_account_name,
 };
-use crate::words::{quote, quote_list};
+use crate::words::quote_list;
+use api::field_error::quote;
 
 /// A token that holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
