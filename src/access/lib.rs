@@ -9,10 +9,13 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod attributes;
+pub mod authenticate;
 pub mod authorizer;
 pub mod bootstrap;
 #[cfg(test)]
 mod fixture;
+pub mod forbidden;
+pub mod impersonate;
 pub mod lookups;
 pub mod node;
 pub mod rbac;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::policy::{Binding, Scope, SubjectKey};
+use super::policy::{Binding, RoleError, Scope, SubjectKey};
 use super::{Policy, Rule};
 use crate::words::aggregate;
 use crate::{Attributes, Decision, User};
@@ -24,13 +24,16 @@ impl Policy {
         match found {
             ControlFlow::Break(reason) => Decision::Allow { reason },
             ControlFlow::Continue(()) if errors.is_empty() => Decision::no_opinion(""),
-            ControlFlow::Continue(()) => Decision::no_opinion(format!("RBAC: {}", aggregate(&errors))),
+            ControlFlow::Continue(()) => {
+                let told: Vec<String> = errors.iter().map(RoleError::told).collect();
+                Decision::no_opinion(format!("RBAC: {}", aggregate(&told)))
+            }
         }
     }
 
     /// Every rule that is the user's in a namespace (empty: cluster-wide ones only), and
     /// the errors met on the way to them.
-    pub fn rules_for(&self, user: &User, namespace: &str) -> (Vec<Rule>, Vec<String>) {
+    pub fn rules_for(&self, user: &User, namespace: &str) -> (Vec<Rule>, Vec<RoleError>) {
         let (mut all, mut errors, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
         let _: ControlFlow<()> = self.visit(user, namespace, &mut errors, |binding, rules| {
             if seen.insert((binding.namespace.clone(), binding.name.clone())) {
@@ -47,7 +50,7 @@ impl Policy {
         &self,
         user: &User,
         namespace: &str,
-        errors: &mut Vec<String>,
+        errors: &mut Vec<RoleError>,
         mut see: impl FnMut(&Binding, &Arc<[Rule]>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         let local = (!namespace.is_empty()).then(|| self.namespaces.get(namespace)).flatten();

@@ -125,16 +125,70 @@ impl Policy {
 
     /// The rules of a role that a binding in this namespace (empty: none) points at, or
     /// why there are none.
-    pub fn rules_of(&self, role: &RoleRef, namespace: &str) -> Result<Arc<[Rule]>, String> {
-        let (roles, resource) = match role.kind.as_str() {
-            "Role" => (self.namespaces.get(namespace).map(|scope| &scope.roles), "role"),
-            "ClusterRole" => (Some(&self.cluster.roles), "clusterrole"),
-            other => return Err(format!("unsupported role reference kind: {}", quote(other))),
+    pub fn rules_of(&self, role: &RoleRef, namespace: &str) -> Result<Arc<[Rule]>, RoleError> {
+        let (roles, kind) = match role.kind.as_str() {
+            "Role" => (self.namespaces.get(namespace).map(|scope| &scope.roles), RbacKind::Role),
+            "ClusterRole" => (Some(&self.cluster.roles), RbacKind::ClusterRole),
+            other => return Err(RoleError::Kind(other.to_owned())),
         };
         let found = roles.and_then(|roles| roles.get(role.name.as_str()));
-        found
-            .cloned()
-            .ok_or_else(|| format!("{resource}.rbac.authorization.k8s.io {} not found", quote(&role.name)))
+        found.cloned().ok_or_else(|| RoleError::NotFound { kind, name: role.name.clone() })
+    }
+}
+
+/// Why a binding gives nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RoleError {
+    /// Its role is not there.
+    NotFound {
+        /// Role or ClusterRole.
+        kind: RbacKind,
+        /// The role's name.
+        name: String,
+    },
+    /// It points at something that is no role.
+    Kind(String),
+}
+
+impl RoleError {
+    /// In the words of decisions.
+    pub fn told(&self) -> String {
+        match self {
+            RoleError::NotFound { kind: RbacKind::Role, name } => not_found("role", name),
+            RoleError::NotFound { name, .. } => not_found("clusterrole", name),
+            RoleError::Kind(kind) => format!("unsupported role reference kind: {}", quote(kind)),
+        }
+    }
+
+    /// In the words of refusals to write a role, where upstream reads from its store.
+    pub fn told_in_plural(&self) -> String {
+        match self {
+            RoleError::NotFound { kind, name } => not_found(kind.plural(), name),
+            RoleError::Kind(_) => self.told(),
+        }
+    }
+}
+
+fn not_found(resource: &str, name: &str) -> String {
+    format!("{resource}.rbac.authorization.k8s.io {} not found", quote(name))
+}
+
+impl RbacKind {
+    /// The resource in URLs.
+    pub fn plural(self) -> &'static str {
+        match self {
+            RbacKind::Role => "roles",
+            RbacKind::ClusterRole => "clusterroles",
+            RbacKind::RoleBinding => "rolebindings",
+            RbacKind::ClusterRoleBinding => "clusterrolebindings",
+        }
+    }
+
+    /// The kind of a resource of `rbac.authorization.k8s.io`.
+    pub fn of(resource: &str) -> Option<RbacKind> {
+        let all =
+            [RbacKind::Role, RbacKind::ClusterRole, RbacKind::RoleBinding, RbacKind::ClusterRoleBinding];
+        all.into_iter().find(|kind| kind.plural() == resource)
     }
 }
 

@@ -1,0 +1,187 @@
+use serde_json::json;
+
+use super::*;
+use crate::rbac::RbacKind;
+
+/// A user, and what it may do: verbs, group, resources, names.
+type Leave<'a> = (&'a str, &'a [&'a str], &'a str, &'a [&'a str], &'a [&'a str]);
+
+fn authorizer(leave: &[Leave]) -> Authorizer {
+    let mut authorizer = Authorizer::default();
+    for (index, (user, verbs, group, resources, names)) in leave.iter().enumerate() {
+        let name = format!("r{index}");
+        let rule =
+            json!({"verbs": verbs, "apiGroups": [group], "resources": resources, "resourceNames": names});
+        let role = json!({"metadata": {"name": name}, "rules": [rule]});
+        let binding = json!({
+            "metadata": {"name": name},
+            "roleRef": {"kind": "ClusterRole", "name": name},
+            "subjects": [{"kind": "User", "name": user}],
+        });
+        authorizer.policy.put(RbacKind::ClusterRole, &role);
+        authorizer.policy.put(RbacKind::ClusterRoleBinding, &binding);
+    }
+    authorizer
+}
+
+fn list() -> Attributes<'static> {
+    Attributes::resource("list", "", "pods").within("shop")
+}
+
+fn wanted_of(headers: &[(&str, &str)]) -> Result<Option<User>, String> {
+    wanted(headers.iter().copied()).map_err(|status| status.message)
+}
+
+#[test]
+fn headers_say_whom_to_act_as() {
+    let user = wanted_of(&[
+        ("accept", "*/*"),
+        ("impersonate-user", "bob"),
+        ("impersonate-group", "devs"),
+        ("impersonate-group", "ops"),
+        ("impersonate-uid", "u1"),
+        ("impersonate-extra-acme.com%2fproject", "p1"),
+        ("impersonate-extra-acme.com%2fproject", "p2"),
+        ("impersonate-extra-bad%zz", "x"),
+    ]);
+    let user = user.unwrap().unwrap();
+    assert_eq!((user.name.as_str(), user.uid.as_str()), ("bob", "u1"));
+    assert_eq!(user.groups, ["devs", "ops"]);
+    assert_eq!(user.extra["acme.com/project"], ["p1", "p2"]);
+    assert_eq!(user.extra["bad%zz"], ["x"]);
+    assert_eq!(wanted_of(&[("accept", "*/*")]), Ok(None));
+    assert_eq!(wanted_of(&[("impersonate-user", "")]), Ok(None));
+    assert_eq!(
+        wanted_of(&[("impersonate-group", "devs")]).unwrap_err(),
+        concat!(
+            r#"requested &user.DefaultInfo{Name:"", UID:"", Groups:[]string{"devs"}, "#,
+            r#"Extra:map[string][]string(nil)} without impersonating a user name"#
+        )
+    );
+}
+
+#[test]
+fn the_old_verb_allows_each_thing_that_is_asked_for_and_no_other() {
+    let authorizer = authorizer(&[
+        ("alice", &["impersonate"], "", &["users"], &["bob"]),
+        ("alice", &["impersonate"], "", &["groups"], &["devs"]),
+        ("alice", &["impersonate"], "authentication.k8s.io", &["uids", "userextras/team"], &["u1", "red"]),
+        ("alice", &["impersonate"], "", &["serviceaccounts"], &["builder"]),
+    ]);
+    let alice = User::new("alice", &["system:authenticated"]);
+    let ask = |wanted: &User| impersonate(&authorizer, &alice, wanted, &list());
+    let mut bob = User { uid: "u1".to_owned(), ..User::new("bob", &["devs"]) };
+    bob.extra.insert("team".to_owned(), vec!["red".to_owned()]);
+    let found = ask(&bob).unwrap();
+    assert_eq!((found.user.groups.join(" "), found.constraint), ("devs system:authenticated".to_owned(), ""));
+    let account = User::new("system:serviceaccount:shop:builder", &[]);
+    let groups = ["system:serviceaccounts", "system:serviceaccounts:shop", "system:authenticated"];
+    assert_eq!(ask(&account).unwrap().user.groups, groups);
+    for wanted in [
+        User::new("carol", &[]),
+        User::new("bob", &["system:masters"]),
+        User { uid: "u2".to_owned(), ..User::new("bob", &[]) },
+        User::new("system:serviceaccount:shop:admin", &[]),
+        User::new("system:node:n1", &[]),
+    ] {
+        assert_eq!(ask(&wanted).unwrap_err().code, 403, "{wanted:?}");
+    }
+}
+
+#[test]
+fn the_refusal_is_that_of_the_first_way_that_was_tried() {
+    let authorizer = Authorizer::default();
+    let alice = User::new("alice", &[]);
+    for (name, verb) in [
+        ("bob", "impersonate-on:user-info:list"),
+        ("system:node:n1", "impersonate-on:arbitrary-node:list"),
+        ("system:serviceaccount:a:b", "impersonate-on:serviceaccount:list"),
+    ] {
+        let status = impersonate(&authorizer, &alice, &User::new(name, &[]), &list()).unwrap_err();
+        let expected = format!(
+            r#"pods is forbidden: User "alice" cannot {verb} resource "pods" in API group "" in the namespace "shop""#
+        );
+        assert_eq!(status.message, expected);
+    }
+}
+
+#[test]
+fn a_constrained_way_needs_leave_for_the_user_and_for_the_deed() {
+    let leave: [Leave; 2] = [
+        ("alice", &["impersonate:user-info"], "authentication.k8s.io", &["users", "groups"], &[]),
+        ("alice", &["impersonate-on:user-info:list"], "", &["pods"], &[]),
+    ];
+    let alice = User::new("alice", &[]);
+    let both = authorizer(&leave);
+    let bob = User::new("bob", &["devs"]);
+    let found = impersonate(&both, &alice, &bob, &list()).unwrap();
+    assert_eq!(found.constraint, "impersonate:user-info");
+    assert_eq!(found.user.groups, ["devs", "system:authenticated"]);
+    let delete = Attributes { verb: "delete", ..list() };
+    assert!(impersonate(&both, &alice, &bob, &delete).is_err(), "listing does not give deleting");
+    for one in [&leave[..1], &leave[1..]] {
+        assert!(impersonate(&authorizer(one), &alice, &bob, &list()).is_err());
+    }
+    for (group, why) in [("system:masters", "system:masters group"), ("", "empty string group")] {
+        let status = impersonate(&both, &alice, &User::new("bob", &[group]), &list()).unwrap_err();
+        assert!(
+            status.message.ends_with(&format!("impersonating the {why} is not allowed")),
+            "{}",
+            status.message
+        );
+    }
+}
+
+#[test]
+fn an_agent_acts_as_its_own_node_and_as_no_other() {
+    let agent = "system:serviceaccount:kube-system:agent";
+    let authorizer = authorizer(&[
+        (agent, &["impersonate:associated-node"], "authentication.k8s.io", &["nodes"], &["*"]),
+        (agent, &["impersonate-on:associated-node:list"], "", &["pods"], &[]),
+    ]);
+    let mut user = User::new(agent, &[]);
+    user.extra.insert(EXTRA_NODE_NAME.to_owned(), vec!["n1".to_owned()]);
+    let found = impersonate(&authorizer, &user, &User::new("system:node:n1", &[]), &list()).unwrap();
+    assert_eq!(found.user.groups, ["system:nodes", "system:authenticated"]);
+    assert_eq!(found.user.node_name(), Some("n1"));
+    assert!(impersonate(&authorizer, &user, &User::new("system:node:n2", &[]), &list()).is_err());
+}
+
+#[test]
+fn masters_may_act_as_anybody_and_the_anonymous_stay_unauthenticated() {
+    let authorizer = Authorizer::default();
+    let root = User::new("root", &[MASTERS]);
+    let found = impersonate(&authorizer, &root, &User::new(ANONYMOUS, &[]), &list()).unwrap();
+    assert_eq!(found.user.groups, [UNAUTHENTICATED]);
+    let found = impersonate(&authorizer, &root, &User::new("bob", &[MASTERS]), &list()).unwrap();
+    assert_eq!((found.constraint, found.user.is_in(MASTERS)), ("", true));
+}
+
+#[test]
+fn extras_of_a_constrained_way_have_a_form() {
+    let of = |key: &str, values: &[&str]| {
+        let values = values.iter().map(|value| (*value).to_owned()).collect();
+        check_extra_form(&BTreeMap::from([(key.to_owned(), values)]))
+    };
+    assert_eq!(of("acme.io/team", &["red"]), Ok(()));
+    for (key, values, expected) in [
+        ("", &["x"][..], "impersonating the empty string key in extra is not allowed"),
+        (
+            "team",
+            &["x"],
+            concat!(
+                r#"impersonating an invalid key in extra is not allowed: extra.key: Invalid value: "team": "#,
+                r#"must be a domain-prefixed path (such as "acme.io/foo")"#
+            ),
+        ),
+        (
+            "acme.io/Team",
+            &["x"],
+            r#"impersonating a non-lowercase key in extra is not allowed: "acme.io/Team""#,
+        ),
+        ("acme.io/team", &[], "impersonating empty values in extra is not allowed"),
+        ("acme.io/team", &[""], "impersonating the empty string value in extra is not allowed"),
+    ] {
+        assert_eq!(of(key, values), Err(expected.to_owned()));
+    }
+}
