@@ -57,7 +57,7 @@ pub(crate) fn body(number: usize) -> Bytes {
     Bytes::from(pod.to_string())
 }
 
-/// A small change.
-pub(crate) fn patch(round: usize) -> Bytes {
-    Bytes::from(json!({"metadata": {"labels": {"round": round.to_string()}}}).to_string())
+/// A small change; another `word` makes it another one.
+pub(crate) fn patch(word: &str, round: usize) -> Bytes {
+    Bytes::from(json!({"metadata": {"labels": {"round": format!("{word}-{round}")}}}).to_string())
 }

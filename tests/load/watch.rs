@@ -38,10 +38,14 @@ pub(crate) async fn measure(client: &Client, count: usize, changes: usize) -> an
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    // Each number of watches sees changes of its own: what changes nothing is not told.
+    let word = format!("watched-by-{count}");
     let began = Instant::now();
     for round in 0..changes {
         let path = pod::path(round % 100);
-        connection.must(Method::PATCH, &path, "application/merge-patch+json", pod::patch(round)).await?;
+        connection
+            .must(Method::PATCH, &path, "application/merge-patch+json", pod::patch(&word, round))
+            .await?;
     }
     while let Some(ended) = watches.join_next().await {
         ended??;
