@@ -7,6 +7,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod apply;
 pub mod field_error;
 pub mod kind;
 pub mod kinds;

@@ -1,0 +1,90 @@
+//! Who owns which field: server-side apply, and `metadata.managedFields` on every write.
+//!
+//! [`update`] is for writes whose result is known (create, update, the other patches): what
+//! changed moves to the writer, what is gone is nobody's. [`apply`] lays a configuration over
+//! the live object: fields of others that it changes are conflicts, fields that its manager
+//! applied before and no longer does are removed unless somebody else holds them.
+//!
+//! Objects come in canonical form at the version of the request, in upstream's order of a
+//! write: decoded and defaulted, but before admission and the strategy have changed them.
+//! Time, names and versions are arguments. Refused: an applied object that has managedFields
+//! itself, or fields the schema does not have.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`element`], [`set`] | a step of a path; a tree of them, FieldsV1 |
+//! | [`shape`] | how a type is seen: parts, items, one value |
+//! | [`compare`], [`collect`], [`merge`], [`remove`], [`validate`], [`reconcile`] | walks over objects |
+//! | [`entries`], [`conflict`], [`reset`], [`manager`], [`last_applied`] | entries and their rules |
+//! | [`owners`], [`applying`] | the two operations |
+
+mod applying;
+mod collect;
+mod compare;
+mod conflict;
+mod element;
+mod entries;
+mod last_applied;
+mod manager;
+mod merge;
+mod owners;
+mod reconcile;
+mod remove;
+mod reset;
+mod set;
+mod shape;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+pub use applying::{Applied, ApplyError, Options, apply};
+pub use conflict::Conflicts;
+pub use element::Element;
+pub use entries::ManagedFields;
+pub use manager::{check_manager, check_patch_options, manager_name};
+pub use owners::{NotTracked, keep_times, update};
+pub use reset::Reset;
+pub use set::FieldSet;
+
+use crate::schema::{Schema, TypeId};
+
+/// What is written: a kind at a version, through which door.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    /// Where `ty` is from.
+    pub schema: &'a Schema,
+    /// The object's type at this version.
+    pub ty: TypeId,
+    /// `v1`, `apps/v1`.
+    pub api_version: &'a str,
+    /// `Deployment`.
+    pub kind: &'a str,
+    /// `status`, `scale`; empty for the object itself.
+    pub subresource: &'a str,
+    /// What is not owned by those who write here.
+    pub reset: &'a Reset,
+    /// How the object looks at other versions.
+    pub versions: &'a dyn Versions,
+}
+
+/// Conversion between the versions of a kind.
+pub trait Versions {
+    /// The object at another version (or, being there already, as it is), with its type
+    /// there; nothing where that version is not
+    /// known (any more): then entries of that version are dropped.
+    fn at<'o>(&self, object: &'o Value, api_version: &str) -> Option<(Cow<'o, Value>, TypeId)>;
+}
+
+/// A kind with one version.
+#[derive(Debug, Clone, Copy)]
+pub struct OneVersion;
+
+impl Versions for OneVersion {
+    fn at<'o>(&self, _: &'o Value, _: &str) -> Option<(Cow<'o, Value>, TypeId)> {
+        None
+    }
+}

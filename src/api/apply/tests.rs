@@ -1,0 +1,204 @@
+//! Apply and ownership against what upstream's API server answered (cases/upstream.jsonl,
+//! written by scripts/apply-cases), and what must hold of any objects.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::owners::{managed_of, put_managed, take_managed};
+use super::*;
+use crate::meta;
+use crate::schema::builtin;
+
+/// The time of a recorded write: the latest that its result shows.
+fn time_of(case: &Value) -> String {
+    let entries = managed_of(&case["object"]).and_then(Value::as_array).into_iter().flatten();
+    entries.map(|entry| text(entry, "time").to_owned()).max().unwrap_or_default()
+}
+
+/// What upstream's strategies put back, for the kinds in the cases.
+fn reset_of(kind: &str, subresource: &str) -> Reset {
+    Reset::fields(
+        match (kind, subresource) {
+            ("ConfigMap", _) => &[] as &[&str],
+            ("Pod", "status") => &["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"],
+            ("Deployment", "status") => &["spec", "metadata.labels"],
+            (_, "status") => &["spec"],
+            _ => &["status"],
+        }
+        .iter()
+        .copied(),
+    )
+}
+
+fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Entries with times that are only there or not.
+fn timeless(list: Option<&Value>) -> Value {
+    let mut list = list.cloned().unwrap_or_else(|| json!([]));
+    for entry in list.as_array_mut().into_iter().flatten() {
+        if let Some(time) = entry.get_mut("time") {
+            *time = json!("some time");
+        }
+    }
+    list
+}
+
+/// Absent and null are one, and so are numbers and lists of nothing.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let kept = members.iter().map(|(name, value)| (name.clone(), without_nulls(value)));
+            Value::Object(kept.filter(|(_, value)| !value.is_null()).collect::<Map<_, _>>())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(without_nulls).collect()),
+        scalar => scalar.clone(),
+    }
+}
+
+/// What of `ours` is not in `theirs`, by path: theirs has defaults besides.
+fn beyond(path: &str, ours: &Value, theirs: &Value, out: &mut Vec<String>) {
+    match (ours, theirs) {
+        (Value::Object(ours), Value::Object(theirs)) => {
+            for (name, value) in ours {
+                beyond(&format!("{path}.{name}"), value, theirs.get(name).unwrap_or(&Value::Null), out);
+            }
+        }
+        (Value::Array(ours), Value::Array(theirs)) if ours.len() == theirs.len() => {
+            for (at, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
+                beyond(&format!("{path}[{at}]"), ours, theirs, out);
+            }
+        }
+        (Value::Object(ours), Value::Null) if ours.is_empty() => {}
+        (ours, theirs) if ours == theirs => {}
+        (ours, theirs) => out.push(format!("{path}: {ours} where upstream has {theirs}")),
+    }
+}
+
+fn check(case: &Value, live: Option<&Value>) -> Vec<String> {
+    let schema = builtin();
+    let (api_version, kind) = (text(case, "apiVersion"), text(case, "kind"));
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let subresource = text(case, "subresource");
+    let target = Target {
+        schema,
+        ty: schema.find_kind(group, version, kind).unwrap(),
+        api_version,
+        kind,
+        subresource,
+        reset: &reset_of(kind, subresource),
+        versions: &OneVersion,
+    };
+    let (manager, now) = (text(case, "manager"), &*time_of(case));
+    let mut problems = Vec::new();
+    if text(case, "operation") == "update" {
+        let mut new = case["object"].clone();
+        take_managed(&mut new);
+        for field in case["invented"].as_array().into_iter().flatten() {
+            meta::remove(&mut new, field.as_str().unwrap());
+        }
+        if case["cleared"] == true {
+            put_managed(&mut new, Some(json!([{}])));
+        } else {
+            put_managed(&mut new, live.and_then(managed_of).cloned());
+        }
+        update(&target, live, &mut new, manager, now).unwrap();
+        compare_entries(&new, &case["object"], &mut problems);
+        return problems;
+    }
+    let force = case["force"] == true;
+    let answer = apply(&target, live, &case["config"], Options { manager, force, now });
+    match (answer, case.get("refused")) {
+        (Ok(applied), None) => {
+            compare_entries(&applied.object, &case["object"], &mut problems);
+            let [mut ours, mut theirs] = [&applied.object, &case["object"]].map(without_nulls);
+            take_managed(&mut ours);
+            take_managed(&mut theirs);
+            for name in ["resourceVersion", "generation"] {
+                meta::remove(&mut ours, &format!("metadata.{name}"));
+            }
+            // What a main door's apply says of status is put back afterwards.
+            meta::remove(&mut ours, if subresource.is_empty() { "status" } else { "spec" });
+            beyond("", &ours, &theirs, &mut problems);
+        }
+        (Err(error), Some(refused)) => {
+            let (code, reason, message, causes) = match &error {
+                ApplyError::BadRequest(message) => (400, json!("BadRequest"), message.clone(), json!([])),
+                ApplyError::Internal(message) => (500, Value::Null, message.clone(), json!([])),
+                ApplyError::Conflict(conflicts) => {
+                    let status = conflicts.status().to_value();
+                    (
+                        409,
+                        status["reason"].clone(),
+                        text(&status, "message").into(),
+                        status["details"]["causes"].clone(),
+                    )
+                }
+            };
+            let mut ours = json!({"code": code, "reason": reason, "message": message, "causes": causes});
+            let mut theirs = refused.clone();
+            for refusal in [&mut ours, &mut theirs] {
+                refusal["causes"] = sorted(&refusal["causes"]);
+                refusal["message"] = sorted_lines(text(refusal, "message")).into();
+            }
+            if ours != theirs {
+                problems.push(format!("refused with {ours}\n   where upstream says {theirs}"));
+            }
+        }
+        (Ok(_), Some(refused)) => problems.push(format!("not refused with {refused}")),
+        (Err(error), None) => problems.push(format!("refused: {error:?}")),
+    }
+    problems
+}
+
+/// Upstream lists managers' causes in no order.
+fn sorted(causes: &Value) -> Value {
+    let mut causes = causes.as_array().cloned().unwrap_or_default();
+    causes.sort_by_key(ToString::to_string);
+    Value::Array(causes)
+}
+
+/// Upstream lists mistakes in no order.
+fn sorted_lines(message: &str) -> String {
+    let mut lines: Vec<_> = message.lines().collect();
+    if let Some(mistakes) = lines.get_mut(1..).filter(|_| message.contains("errors:")) {
+        mistakes.sort_unstable();
+    }
+    lines.join("\n")
+}
+
+fn compare_entries(ours: &Value, theirs: &Value, problems: &mut Vec<String>) {
+    let [ours, theirs] = [ours, theirs].map(|it| timeless(managed_of(it)));
+    let [ours, theirs] =
+        [&ours, &theirs].map(|it| it.as_array().unwrap().iter().map(ToString::to_string).collect::<Vec<_>>());
+    for (at, entry) in ours.iter().enumerate() {
+        if theirs.get(at) != Some(entry) {
+            let theirs = theirs.get(at).map_or("nothing", |it| it);
+            problems.push(format!("entry {at} {entry}\n    where upstream has {theirs}"));
+        }
+    }
+    for missing in theirs.iter().skip(ours.len()) {
+        problems.push(format!("no entry {missing}"));
+    }
+}
+
+#[test]
+fn ownership_and_apply_come_out_as_upstream_has_them() {
+    let mut live: BTreeMap<(String, String), Value> = BTreeMap::new();
+    let mut failures = Vec::new();
+    for line in include_str!("cases/upstream.jsonl").lines() {
+        let case: Value = serde_json::from_str(line).unwrap();
+        let key = (text(&case, "kind").to_owned(), text(&case, "name").to_owned());
+        let seen = text(&case, "operation") == "seen";
+        let problems = if seen { Vec::new() } else { check(&case, live.get(&key)) };
+        if !problems.is_empty() {
+            failures.push(format!("{}:\n  {}", text(&case, "case"), problems.join("\n  ")));
+        }
+        if let Some(object) = case.get("object") {
+            live.insert(key, object.clone());
+        }
+    }
+    assert!(failures.is_empty(), "{} cases differ\n{}", failures.len(), failures.join("\n"));
+}
