@@ -8,6 +8,8 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod apply;
+pub mod canonical;
+pub mod decode;
 pub mod field_error;
 pub mod kind;
 pub mod kinds;
@@ -18,3 +20,4 @@ pub mod quantity;
 pub mod schema;
 pub mod status;
 pub mod time;
+pub mod value;

@@ -20,6 +20,7 @@ pub struct Schema {
     objects: Vec<Object>,
     by_definition: BTreeMap<Arc<str>, TypeId>,
     by_kind: BTreeMap<GroupVersionKind, TypeId>,
+    structural: bool,
 }
 
 /// Group (empty for the first one), version and kind of an object.
@@ -53,6 +54,8 @@ pub struct Object {
     pub preserve_unknown: bool,
     /// Whether it is replaced as a whole by apply (`x-kubernetes-map-type: atomic`).
     pub atomic: bool,
+    /// Positions of the fields that are printed where they are absent, in order.
+    shown: Vec<u16>,
     /// Fields by JSON name: positions in `fields`, sorted by name.
     index: Vec<u16>,
 }
@@ -236,6 +239,18 @@ pub struct Rules {
 }
 
 impl Schema {
+    /// An empty schema for a custom resource: what it leaves open is read with the same care.
+    #[must_use]
+    pub fn for_custom_resource() -> Self {
+        Self { structural: true, ..Self::default() }
+    }
+
+    /// Whether it is a custom resource's: built-in kinds take what is open as it is.
+    #[must_use]
+    pub fn structural(&self) -> bool {
+        self.structural
+    }
+
     /// Adds an object type under its definition's name and gives its place. A second one of
     /// the same name takes the first one's place.
     pub fn add(&mut self, mut object: Object) -> TypeId {
@@ -311,6 +326,31 @@ impl Field {
             published: Published::default(),
         }
     }
+
+    /// Whether Go prints it also where it is absent.
+    #[must_use]
+    pub fn is_shown(&self) -> bool {
+        match self.omit {
+            Omit::Never => true,
+            Omit::Zero => false,
+            Omit::Empty => !self.pointer && self.ty.is_struct(),
+        }
+    }
+}
+
+impl Type {
+    /// Whether Go holds it as a struct.
+    #[must_use]
+    pub fn is_struct(&self) -> bool {
+        match self {
+            Self::Object(_) | Self::Any | Self::Or(..) => true,
+            Self::List(_) | Self::Map(_) => false,
+            Self::Scalar(scalar) => matches!(
+                scalar,
+                Scalar::Time | Scalar::MicroTime | Scalar::Duration | Scalar::Quantity | Scalar::IntOrString
+            ),
+        }
+    }
 }
 
 impl Object {
@@ -327,7 +367,15 @@ impl Object {
         found.ok().map(|at| usize::from(self.index[at]))
     }
 
+    /// Positions of the fields that Go prints whether they are there or not, in order: those
+    /// without `omitempty`, and structs held in place, for which `omitempty` means nothing.
+    pub fn shown(&self) -> impl ExactSizeIterator<Item = usize> {
+        self.shown.iter().map(|at| usize::from(*at))
+    }
+
     fn sort(&mut self) {
+        let places = self.fields.iter().zip(0_u16..);
+        self.shown = places.filter(|(field, _)| field.is_shown()).map(|(_, at)| at).collect();
         self.index = (0..u16::try_from(self.fields.len()).unwrap_or(u16::MAX)).collect();
         let fields = &self.fields;
         self.index.sort_by(|&a, &b| fields[usize::from(a)].name.cmp(&fields[usize::from(b)].name));

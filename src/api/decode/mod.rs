@@ -1,0 +1,233 @@
+//! Request bodies to trees: JSON, YAML and protobuf, strict or lenient, refused in upstream's
+//! words.
+//!
+//! [`decode`] reads a body as one type. [`request`] does what a handler needs around it: it finds
+//! the kind that the body says, compares it with the kind that the address asks for, and words
+//! every refusal as the message of a 400 answer. Every function here takes hostile input: nesting
+//! is bounded ([`MAX_DEPTH`]), sizes are the caller's to bound, nothing panics.
+
+use serde_json::Value;
+
+use crate::schema::{Schema, TypeId};
+
+mod scan;
+mod typed;
+mod words;
+
+pub use scan::MAX_DEPTH;
+pub(crate) use typed::{canonical, zero};
+
+use scan::{Scanner, Start};
+use typed::Decoder;
+
+/// How a body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Media {
+    /// `application/json`.
+    Json,
+}
+
+/// What becomes of unknown fields and of fields that are given twice (`fieldValidation`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strictness {
+    /// Nothing is said.
+    Ignore,
+    /// Each is a warning.
+    Warn,
+    /// Each refuses the request.
+    Strict,
+}
+
+/// A body that was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decoded {
+    /// The object: known fields only, values in canonical form, fields in the body's order.
+    pub value: Value,
+    /// Unknown and repeated fields, at most a hundred, unless they are to be ignored:
+    /// `unknown field "spec.foo"`, `duplicate field "spec.replicas"`.
+    pub problems: Vec<String>,
+}
+
+/// A body that cannot be read, in upstream's words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct DecodeError(pub String);
+
+/// The kind that an address asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    /// The schema of all kinds that a body may be of.
+    pub schema: &'a Schema,
+    /// The type of the kind.
+    pub ty: TypeId,
+    /// Its group, empty for the first one.
+    pub group: &'a str,
+    /// Its version.
+    pub version: &'a str,
+    /// Its name.
+    pub kind: &'a str,
+}
+
+/// Reads a body as one type. `apiVersion` and `kind` are fields like others here.
+///
+/// # Errors
+/// A body that is not of the media type, or has a value of a wrong type; with
+/// [`Strictness::Strict`] also one with unknown or repeated fields.
+pub fn decode(
+    body: &[u8],
+    media: Media,
+    schema: &Schema,
+    ty: TypeId,
+    strictness: Strictness,
+) -> Result<Decoded, DecodeError> {
+    let Media::Json = media;
+    let mut decoder = Decoder::new(body, schema, ty, strictness != Strictness::Ignore);
+    let value = decoder.read().map_err(DecodeError)?;
+    let problems = decoder.problems.unwrap_or_default();
+    if strictness == Strictness::Strict && !problems.is_empty() {
+        return Err(DecodeError(format!("strict decoding error: {}", problems.join(", "))));
+    }
+    Ok(Decoded { value, problems })
+}
+
+/// Reads a body of the kind that an address asks for. A body that does not say its kind is taken
+/// to be of that one, and says it afterwards.
+///
+/// # Errors
+/// The message of upstream's 400 answer.
+pub fn request(
+    body: &[u8],
+    media: Media,
+    expected: &Expected<'_>,
+    strictness: Strictness,
+) -> Result<Decoded, DecodeError> {
+    let named = named_kind(body).map_err(|error| unrecognized(body, expected, &error))?;
+    let (group, version) = match named.api_version.as_str() {
+        "" => (expected.group, expected.version),
+        text => group_version(text).map_err(|error| unrecognized(body, expected, &error))?,
+    };
+    let kind = if named.kind.is_empty() { expected.kind } else { &named.kind };
+    let refuse = |error: &dyn std::fmt::Display| {
+        DecodeError(format!(
+            "{kind} in version {} cannot be handled as a {}: {error}",
+            quote(version),
+            expected.kind
+        ))
+    };
+    let same = (group, version, kind) == (expected.group, expected.version, expected.kind);
+    let ty = if same { Some(expected.ty) } else { expected.schema.find_kind(group, version, kind) };
+    let Some(ty) = ty else { return Err(refuse(&words::not_registered(group, version, kind))) };
+    let mut decoded = decode(body, media, expected.schema, ty, strictness).map_err(|error| refuse(&error))?;
+    if !same {
+        if let Some(error) = words::conversion((group, version, kind), (expected.group, expected.kind)) {
+            return Err(refuse(&error));
+        }
+        let (data, wanted) = (words::joined(group, version), words::joined(expected.group, expected.version));
+        return Err(DecodeError(format!(
+            "the API version in the data ({data}) does not match the expected API version ({wanted})"
+        )));
+    }
+    if let Value::Object(map) = &mut decoded.value {
+        map.insert("apiVersion".to_owned(), words::joined(group, version).into());
+        map.insert("kind".to_owned(), kind.into());
+    }
+    Ok(decoded)
+}
+
+/// What a body says of its kind.
+#[derive(Default)]
+struct Named {
+    api_version: String,
+    kind: String,
+}
+
+/// Checks a body's syntax and finds its kind. Upstream finds these two without regard to case.
+fn named_kind(body: &[u8]) -> Result<Named, String> {
+    find_kind(body).map_err(|error| format!("couldn't get version/kind; json parse error: {error}"))
+}
+
+fn find_kind(body: &[u8]) -> Result<Named, String> {
+    let mut scan = Scanner::new(body);
+    let mut named = Named::default();
+    let mut wrong = None;
+    let start = scan.start().map_err(|e| e.to_string())?;
+    if start != Start::Object {
+        scan.skip().and_then(|()| scan.end()).map_err(|e| e.to_string())?;
+        return if start == Start::Null { Ok(named) } else { Err(words::not_an_object(start)) };
+    }
+    let mut read = || -> Result<(), scan::SyntaxError> {
+        scan.enter()?;
+        let mut first = true;
+        while let Some(key) = scan.key(first)? {
+            first = false;
+            let (slot, name) = match () {
+                () if key.eq_ignore_ascii_case("kind") => (&mut named.kind, "kind"),
+                () if key.eq_ignore_ascii_case("apiVersion") => (&mut named.api_version, "apiVersion"),
+                () => {
+                    scan.skip()?;
+                    continue;
+                }
+            };
+            match scan.start()? {
+                Start::String => *slot = scan.string()?.into_owned(),
+                Start::Null => scan.skip()?,
+                start => {
+                    wrong.get_or_insert((start, name));
+                    scan.skip()?;
+                }
+            }
+        }
+        scan.end()
+    };
+    read().map_err(|error| error.to_string())?;
+    match wrong {
+        Some((start, name)) => Err(words::not_a_string(start, name)),
+        None => Ok(named),
+    }
+}
+
+/// `apps/v1` to its parts.
+fn group_version(text: &str) -> Result<(&str, &str), String> {
+    match text.split('/').collect::<Vec<_>>()[..] {
+        [version] => Ok(("", version)),
+        [group, version] => Ok((group, version)),
+        _ => Err(format!("unexpected GroupVersion string: {text}")),
+    }
+}
+
+/// The message for a body whose kind cannot be found, with its beginning.
+fn unrecognized(body: &[u8], expected: &Expected<'_>, error: &str) -> DecodeError {
+    const SHOWN: usize = 30;
+    let shown = &body[..body.len().min(SHOWN)];
+    let summary = match body.first() {
+        None => "<empty>".to_owned(),
+        Some(b'{') => String::from_utf8_lossy(shown).into_owned(),
+        Some(_) => shown.iter().map(|byte| format!("{byte:02x}")).collect(),
+    };
+    let more = if body.len() > SHOWN { " ..." } else { "" };
+    DecodeError(format!(
+        "the object provided is unrecognized (must be of type {}): {error} ({summary}{more})",
+        expected.kind
+    ))
+}
+
+/// Go's quotes around a text.
+pub(crate) fn quote(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            c if c.is_ascii_control() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests;
