@@ -52,6 +52,12 @@ impl Quantity {
         Self(i128::from(n) * ONE)
     }
 
+    /// A thousandth of it.
+    #[must_use]
+    pub fn thousandth(self) -> Self {
+        Self(self.0 / 1000)
+    }
+
     /// The sum.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {

@@ -20,6 +20,7 @@ use crate::schema::{Schema, builtin};
 mod basic;
 pub mod flow;
 pub mod metadata;
+mod pod;
 pub mod rules;
 pub mod table;
 #[cfg(test)]
@@ -68,7 +69,7 @@ impl Row {
 }
 
 /// Rows by file, in no order that matters.
-const ROWS: &[&[Row]] = &[basic::ROWS];
+const ROWS: &[&[Row]] = &[basic::ROWS, pod::ROWS];
 
 /// Below `/registry/` where it is not the plural, as upstream has it.
 const KEYS: &[(&str, &str, &str)] = &[
