@@ -87,7 +87,7 @@ impl Connection {
     pub fn receive(&mut self, bytes: &[u8]) -> Result<Vec<Event>, SpdyError> {
         self.reader.feed(bytes);
         let mut events = Vec::new();
-        while let Some(frame) = self.reader.next()? {
+        while let Some(frame) = self.reader.read()? {
             self.take(frame, &mut events)?;
         }
         Ok(events)

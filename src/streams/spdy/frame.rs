@@ -159,7 +159,7 @@ impl Reader {
     }
 
     /// The next whole frame, if there is one.
-    pub fn next(&mut self) -> Result<Option<Frame>, SpdyError> {
+    pub fn read(&mut self) -> Result<Option<Frame>, SpdyError> {
         let Some((first, second)) = self.head() else {
             return Ok(None);
         };

@@ -178,7 +178,7 @@ proptest! {
         let mut read = Vec::new();
         for piece in bytes.chunks(cut) {
             reader.feed(piece);
-            while let Some(frame) = reader.next().unwrap() {
+            while let Some(frame) = reader.read().unwrap() {
                 read.push(frame);
             }
         }
