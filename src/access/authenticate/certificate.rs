@@ -3,6 +3,8 @@
 //! may be used by clients is TLS's to verify, before.
 
 use ring::digest::{SHA256, digest};
+use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 
 use crate::User;
@@ -54,6 +56,23 @@ fn texts(name: &X509Name, attribute: &str) -> Vec<String> {
     of_type.filter_map(|item| item.as_str().ok()).map(str::to_owned).collect()
 }
 
+/// Whom a certificate is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Requested {
+    /// Empty if there is none.
+    pub(crate) common_name: String,
+    pub(crate) organisations: Vec<String>,
+}
+
+/// Reads the subject of a PEM certificate request; none if it is no request.
+pub(crate) fn requested(pem: &[u8]) -> Option<Requested> {
+    let (_, pem) = parse_x509_pem(pem).ok().filter(|(_, pem)| pem.label == "CERTIFICATE REQUEST")?;
+    let (_, request) = X509CertificationRequest::from_der(&pem.contents).ok()?;
+    let subject = &request.certification_request_info.subject;
+    let common_name = texts(subject, COMMON_NAME).pop().unwrap_or_default();
+    Some(Requested { common_name, organisations: texts(subject, ORGANISATION) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,5 +112,16 @@ mod tests {
         assert_eq!(user(b"no certificate"), Err(CertificateError::Unreadable));
         let der = certificate(&[(DnType::CommonName, "a"), (uid(), "")]);
         assert_eq!(user(&der), Err(CertificateError::EmptyUid));
+    }
+
+    #[test]
+    fn a_request_tells_whom_it_is_for() {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "system:node:n1");
+        let request = params.serialize_request(&KeyPair::generate().unwrap()).unwrap();
+        let found = requested(request.pem().unwrap().as_bytes()).unwrap();
+        assert_eq!((found.common_name.as_str(), found.organisations.len()), ("system:node:n1", 0));
+        assert_eq!(requested(b"nothing"), None);
     }
 }

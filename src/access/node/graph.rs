@@ -28,7 +28,7 @@ pub enum NodeKind {
 
 /// What is for a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Related {
+pub(crate) enum Related {
     Pod,
     Secret,
     ConfigMap,

@@ -8,4 +8,6 @@ mod references;
 mod tests;
 
 pub use authorizer::NodeAuthorizer;
+pub(crate) use graph::Related;
 pub use graph::{Graph, NodeKind};
+pub(crate) use references::of_pod;

@@ -23,7 +23,7 @@ const POD_SECRETS: [&str; 10] = [
 ];
 
 /// What a pod refers to in its namespace. A mirror pod is given nothing: its node made it.
-pub(super) fn of_pod(pod: &Value) -> Vec<(Related, String)> {
+pub(crate) fn of_pod(pod: &Value) -> Vec<(Related, String)> {
     let mut found = Vec::new();
     if meta::annotation(pod, MIRROR).is_some() {
         return found;
