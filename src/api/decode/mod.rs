@@ -115,11 +115,16 @@ pub fn request(
         ))
     };
     let same = (group, version, kind) == (expected.group, expected.version, expected.kind);
-    let ty = if same { Some(expected.ty) } else { expected.schema.find_kind(group, version, kind) };
-    let Some(ty) = ty else { return Err(refuse(&words::not_registered(group, version, kind))) };
+    let other = || words::is_other_version((group, version, kind), (expected.group, expected.kind));
+    let ty = match expected.schema.find_kind(group, version, kind) {
+        _ if same || other() => expected.ty,
+        Some(ty) if words::shares_scheme(group, expected.group) => ty,
+        _ => return Err(refuse(&words::not_registered(group, version, kind, expected.group))),
+    };
     let mut decoded = decode(body, media, expected.schema, ty, strictness).map_err(|error| refuse(&error))?;
     if !same {
-        if let Some(error) = words::conversion((group, version, kind), (expected.group, expected.kind)) {
+        let error = words::conversion((group, version, kind), (expected.group, expected.kind));
+        if let Some(error) = error.filter(|_| !other()) {
             return Err(refuse(&error));
         }
         let (data, wanted) = (words::joined(group, version), words::joined(expected.group, expected.version));

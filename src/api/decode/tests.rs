@@ -137,6 +137,14 @@ fn a_body_of_another_kind_or_none_is_refused_in_upstreams_words() {
     ] {
         assert_eq!(pod(body), Err(expect.to_owned()), "{body}");
     }
+    assert_eq!(pod("null").unwrap(), json!({"apiVersion": "v1", "kind": "Pod"}));
+    for version in ["apps/v1beta1", "extensions/v1beta1"] {
+        let body = json!({"kind": "Deployment", "apiVersion": version}).to_string();
+        let expect = format!(
+            "the API version in the data ({version}) does not match the expected API version (apps/v1)"
+        );
+        assert_eq!(deployment(&body, Strictness::Ignore), Err(expect));
+    }
     let scaler = expected("autoscaling", "v2", "HorizontalPodAutoscaler");
     let body = br#"{"kind":"HorizontalPodAutoscaler","apiVersion":"autoscaling/v1"}"#;
     assert_eq!(

@@ -58,6 +58,9 @@ impl<'s, 'b> Decoder<'s, 'b> {
     pub(super) fn read(&mut self) -> std::result::Result<Value, String> {
         let mut value = Value::Null;
         let read = self.fill(&Type::Object(self.root), &mut value).and_then(|_| Ok(self.scan.end()?));
+        if value.is_null() {
+            value = Value::Object(Map::new());
+        }
         match (read, self.wrong.take()) {
             (Err(Stop::Syntax(error)), _) => Err(error.to_string()),
             (Err(Stop::Value(error)), _) | (Ok(()), Some(error)) => Err(error),
@@ -92,7 +95,7 @@ impl<'s, 'b> Decoder<'s, 'b> {
             Type::Any => *slot = self.scan.any()?,
             Type::Or(alternative, id) => return self.either(*alternative, *id, start, slot),
             Type::Object(_) | Type::List(_) | Type::Map(_) => {
-                self.mismatch(start, "")?;
+                self.mismatch(start)?;
                 return Ok(false);
             }
         }
@@ -230,7 +233,7 @@ impl<'s, 'b> Decoder<'s, 'b> {
                 number.map(Some).map_err(|_| Stop::Value(self.described(&format!("number {text}"), "int32")))
             }
             (Scalar::IntOrString, _) => self.refuse(start, "int32"),
-            _ => self.mismatch(start, "").map(|()| None),
+            _ => self.mismatch(start).map(|()| None),
         }
     }
 
@@ -281,15 +284,16 @@ impl<'s, 'b> Decoder<'s, 'b> {
             (Alternative::Strings, Start::List) => {
                 self.list(&Type::Scalar(Scalar::String)).map(|list| *slot = list).map(|()| true)
             }
-            _ => self.mismatch(start, "v1.JSONSchemaProps").map(|()| false),
+            // Upstream overlooks anything else.
+            _ => self.scan.skip().map(|()| false).map_err(Stop::from),
         };
         self.problems = problems;
         read
     }
 
     /// Notes a value of a wrong type and reads over it.
-    fn mismatch(&mut self, start: Start, go: &str) -> Result<()> {
-        let described = self.described(word(start), go);
+    fn mismatch(&mut self, start: Start) -> Result<()> {
+        let described = self.described(word(start), "");
         self.wrong.get_or_insert(described);
         Ok(self.scan.skip()?)
     }
