@@ -24,11 +24,15 @@ func main() {
 	source, target := os.Args[1], os.Args[2]
 	facts := readOpenAPI(filepath.Join(source, "api", "openapi-spec", "v3"))
 	facts.readEnums(filepath.Join(source, "pkg", "generated", "openapi", "zz_generated.openapi.go"))
+	facts.readDefaults("defaults.txt")
 	objects := reflectAll()
 
 	files := map[string][]string{}
 	for _, o := range objects {
 		files[o.file()] = append(files[o.file()], o.table(facts))
+	}
+	for unused := range facts.fills {
+		fail("defaults.txt: there is no " + unused)
 	}
 	old, _ := filepath.Glob(filepath.Join(target, "*.txt"))
 	for _, path := range old {

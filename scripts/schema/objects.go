@@ -289,7 +289,7 @@ func (o *object) table(facts *facts) string {
 	}
 	lines := []string{head}
 	for _, f := range o.fields {
-		lines = append(lines, f.line(o, known))
+		lines = append(lines, f.line(o, facts, known))
 	}
 	return strings.Join(lines, "\n") + "\n"
 }

@@ -15,7 +15,7 @@ import (
 
 type facts struct {
 	objects map[string]*listed
-	enums   map[string]map[string][]string // Go function of a definition -> field -> values
+	fills   map[string]string // "OBJECT FIELD" -> value, and nothing once it is used
 }
 
 type listed struct {
@@ -38,6 +38,18 @@ type property struct {
 	PatchStrategy               string `json:"x-kubernetes-patch-strategy"`
 	PatchKey                    string `json:"x-kubernetes-patch-merge-key"`
 	Format                      string
+}
+
+// readDefaults reads the values that no document lists.
+func (all *facts) readDefaults(path string) {
+	all.fills = map[string]string{}
+	text, err := os.ReadFile(path)
+	check(err)
+	for _, line := range strings.Split(string(text), "\n") {
+		if words := strings.SplitN(line, " ", 3); len(words) == 3 && words[0] != "#" {
+			all.fills[words[0]+" "+words[1]] = words[2]
+		}
+	}
 }
 
 func readOpenAPI(folder string) *facts {
@@ -162,7 +174,7 @@ func (l *listed) kindsOf() []string {
 }
 
 // line is `NAME NUMBER TYPE WORDS…`; what the words mean is told in src/api/schema/table.rs.
-func (f *field) line(o *object, known *listed) string {
+func (f *field) line(o *object, all *facts, known *listed) string {
 	kind := f.kind
 	if f.pointer {
 		kind = "*" + kind
@@ -188,6 +200,9 @@ func (f *field) line(o *object, known *listed) string {
 		}
 		add(len(known.enums[f.name]) > 0, "enum="+strings.ReplaceAll(strings.Join(known.enums[f.name], ","), " ", "_"))
 	}
+	key := short(o.definition) + " " + f.name
+	add(all.fills[key] != "", "fill="+all.fills[key])
+	delete(all.fills, key)
 	add(f.patch != "", "patch="+f.patch)
 	add(f.embedded != "", "in="+f.embedded)
 	add(f.goName != "", "go="+f.goName)

@@ -10,6 +10,7 @@
 pub mod apply;
 pub mod canonical;
 pub mod decode;
+pub mod default;
 pub mod field_error;
 pub mod kind;
 pub mod kinds;

@@ -144,7 +144,7 @@ pub(super) fn item_element(
 /// The value that OpenAPI gives a field that is absent. Of built-in types, fields that are
 /// always printed have their zero.
 fn default_of(field: &Field) -> Option<Value> {
-    if let Some(value) = field.default.as_ref().or(field.published.zero_default.as_ref()) {
+    if let Some(value) = &field.published.default {
         return Some(value.clone());
     }
     let printed = field.number != 0 && field.omit == Omit::Never && !field.pointer;

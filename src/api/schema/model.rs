@@ -20,6 +20,8 @@ pub struct Schema {
     objects: Vec<Object>,
     by_definition: BTreeMap<Arc<str>, TypeId>,
     by_kind: BTreeMap<GroupVersionKind, TypeId>,
+    /// Whether an object type, or one that it holds, has a field with a default.
+    defaulted: Vec<bool>,
     structural: bool,
 }
 
@@ -102,8 +104,9 @@ pub struct Published {
     pub list_type: bool,
     /// `x-kubernetes-map-type` of the field itself.
     pub map_type: Option<Arc<str>>,
-    /// A default that is the value's zero, which Go cannot tell from an absent one.
-    pub zero_default: Option<Value>,
+    /// The default that the document names, beyond the marks it gives to what Go holds in
+    /// place. The one that is applied is [`Field::default`].
+    pub default: Option<Value>,
 }
 
 /// Where protobuf keeps a field.
@@ -274,6 +277,30 @@ impl Schema {
         id
     }
 
+    /// Notes which object types have defaults somewhere within; to be called after the last
+    /// [`Schema::add`], so that [`Schema::has_defaults`] holds.
+    pub fn settle_defaults(&mut self) {
+        self.defaulted = self.objects.iter().map(|o| o.fields.iter().any(|f| f.default.is_some())).collect();
+        loop {
+            let holds = |object: &Object| {
+                let mut types = object.fields.iter().filter_map(|field| field.ty.object());
+                types.any(|id| self.defaulted[id.0 as usize])
+            };
+            let next: Vec<bool> =
+                self.objects.iter().zip(&self.defaulted).map(|(o, d)| *d || holds(o)).collect();
+            if next == self.defaulted {
+                return;
+            }
+            self.defaulted = next;
+        }
+    }
+
+    /// Whether a field of an object type, or of one within it, has a default.
+    #[must_use]
+    pub fn has_defaults(&self, id: TypeId) -> bool {
+        self.defaulted.get(id.0 as usize).copied().unwrap_or(true)
+    }
+
     /// The object type at `id`, which this schema gave.
     #[must_use]
     pub fn object(&self, id: TypeId) -> &Object {
@@ -339,6 +366,16 @@ impl Field {
 }
 
 impl Type {
+    /// The object type that it is, or that its items are.
+    #[must_use]
+    pub fn object(&self) -> Option<TypeId> {
+        match self {
+            Self::Object(id) | Self::Or(_, id) => Some(*id),
+            Self::List(item) | Self::Map(item) => item.object(),
+            Self::Scalar(_) | Self::Any => None,
+        }
+    }
+
     /// Whether Go holds it as a struct.
     #[must_use]
     pub fn is_struct(&self) -> bool {

@@ -17,6 +17,7 @@
 //!   (an enumeration's `_` is a space)
 //! - `keep` and `zero`: no `omitempty`, `omitzero`. `required`, `list=TYPE,KEYS…`, `map=TYPE`,
 //!   `default=JSON`, `enum=VALUES` (`_` for a space), `patch=STRATEGIES:KEY` are OpenAPI's and the patch's words.
+//!   `fill=JSON` is a default that is applied and not published.
 //!   `in=` names the inlined Go structs around the field, `go=` its Go type.
 //!
 //! Lines come from scripts/schema, never from outside: one that cannot be read is refused with
@@ -28,8 +29,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::model::{
-    Alternative, Field, GroupVersionKind, ListType, MergeStrategy, Object, Omit, Place, Published, Rules,
-    Scalar, Schema, Type, TypeId,
+    Alternative, Field, GroupVersionKind, ListType, MergeStrategy, Object, Omit, Place, Rules, Scalar,
+    Schema, Type, TypeId,
 };
 
 /// A line of a table that is not of its form.
@@ -57,6 +58,7 @@ pub fn read(tables: &[&str]) -> Result<Schema, TableError> {
             reader.block(block)?;
         }
     }
+    reader.schema.settle_defaults();
     Ok(reader.schema)
 }
 
@@ -153,6 +155,7 @@ impl Reader {
                 field.atomic = rest == "atomic";
             }
             "default" => set_default(field, serde_json::from_str(rest).ok()?),
+            "fill" => field.default = Some(serde_json::from_str(rest).ok()?),
             "enum" => {
                 let enumeration =
                     rest.split(',').map(|value| Value::String(value.replace('_', " "))).collect();
@@ -214,9 +217,8 @@ impl Reader {
 /// A default that equals the value's zero is only published: Go cannot tell the two apart.
 fn set_default(field: &mut Field, value: Value) {
     let zero = value == Value::String(String::new()) || value == 0 || value == false;
-    if zero && !field.pointer {
-        field.published = Published { zero_default: Some(value), ..std::mem::take(&mut field.published) };
-    } else {
+    field.published.default = Some(value.clone());
+    if !zero || field.pointer {
         field.default = Some(value);
     }
 }
