@@ -239,8 +239,10 @@ pub struct Strategy {
     pub warn: fn(&Value, old: Option<&Value>) -> Vec<String>,
     /// For how many seconds a deleted object stays: none if it goes at once.
     pub grace: fn(&Value, requested: Option<i64>) -> Option<i64>,
-    /// Claims what must be unique in the cluster, in the object's own transaction.
+    /// Chooses what must be unique in the cluster, before the object is prepared.
     pub reserve: Option<Reserve>,
+    /// What a valid object claims: see [`Claims`].
+    pub claims: fn(&Value) -> Vec<String>,
     /// Whether a finalizer without a domain must be one of Kubernetes' own: all built-in kinds.
     pub own_finalizers: bool,
     /// Whether PUT creates what is absent.
@@ -262,6 +264,7 @@ impl Strategy {
         warn: |_, _| Vec::new(),
         grace: |_, _| None,
         reserve: None,
+        claims: |_| Vec::new(),
         own_finalizers: true,
         create_on_update: false,
         unconditional_update: true,
@@ -275,8 +278,8 @@ impl Strategy {
     };
 }
 
-/// Chooses and claims what must be unique: addresses and ports of Services.
-pub type Reserve = fn(&mut Value, old: Option<&Value>, &mut Pools<'_>) -> Result<Claims, Status>;
+/// Chooses what must be unique and is not given: addresses and ports of Services.
+pub type Reserve = fn(&mut Value, old: Option<&Value>, &mut Pools<'_>) -> Result<(), Status>;
 
 /// What can be claimed, and what is.
 pub struct Pools<'a> {
@@ -284,21 +287,35 @@ pub struct Pools<'a> {
     pub addresses: (std::net::Ipv4Addr, u8),
     /// Node ports, both ends included.
     pub ports: (u16, u16),
-    /// Whether a claim's key is taken.
+    /// Whether a claim is taken.
     pub taken: &'a dyn Fn(&str) -> bool,
     /// A random number, for choosing.
     pub random: &'a mut dyn FnMut() -> u64,
 }
 
-/// Keys below `/registry/claims/` that the object's own transaction puts (if none of them is
-/// there yet; the value is the object's key) and deletes. Deleting an object deletes the
-/// keys that its strategy would claim for it: see [`crate::kinds`].
+/// Keys below `/registry/` that stand for what an object claims. The object's own
+/// transaction puts those to be taken, on condition that none of them is there, and deletes
+/// those to be released; the value is the object's key. So two servers never hand out one
+/// address: the later transaction fails, and its request chooses again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Claims {
     /// To be put.
     pub take: Vec<String>,
     /// To be deleted.
     pub release: Vec<String>,
+}
+
+impl Claims {
+    /// What changes between an object that was and one that will be, either of them absent.
+    #[must_use]
+    pub fn between(kind: &Kind, old: Option<&Value>, new: Option<&Value>) -> Self {
+        let of = |object: Option<&Value>| object.map(kind.strategy.claims).unwrap_or_default();
+        let (was, is) = (of(old), of(new));
+        let without = |all: &[String], others: &[String]| -> Vec<String> {
+            all.iter().filter(|key| !others.contains(key)).cloned().collect()
+        };
+        Self { take: without(&is, &was), release: without(&was, &is) }
+    }
 }
 
 /// How a kind is printed.

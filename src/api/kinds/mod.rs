@@ -22,6 +22,8 @@ pub mod flow;
 pub mod metadata;
 mod pod;
 pub mod rules;
+mod service;
+mod service_claims;
 pub mod table;
 #[cfg(test)]
 mod testing;
@@ -69,7 +71,7 @@ impl Row {
 }
 
 /// Rows by file, in no order that matters.
-const ROWS: &[&[Row]] = &[basic::ROWS, pod::ROWS];
+const ROWS: &[&[Row]] = &[basic::ROWS, pod::ROWS, service::ROWS];
 
 /// Below `/registry/` where it is not the plural, as upstream has it.
 const KEYS: &[(&str, &str, &str)] = &[
