@@ -17,11 +17,13 @@ use crate::kind::{
 use crate::schema::tables::KINDS;
 use crate::schema::{Schema, builtin};
 
+mod apps;
 mod basic;
 pub mod flow;
 pub mod metadata;
 mod pod;
 pub mod rules;
+pub mod scale;
 mod service;
 mod service_claims;
 pub mod table;
@@ -71,7 +73,7 @@ impl Row {
 }
 
 /// Rows by file, in no order that matters.
-const ROWS: &[&[Row]] = &[basic::ROWS, pod::ROWS, service::ROWS];
+const ROWS: &[&[Row]] = &[apps::ROWS, basic::ROWS, pod::ROWS, service::ROWS];
 
 /// Below `/registry/` where it is not the plural, as upstream has it.
 const KEYS: &[(&str, &str, &str)] = &[

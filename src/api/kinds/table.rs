@@ -99,8 +99,18 @@ pub fn labels(map: Option<&Value>) -> Value {
 }
 
 /// A LabelSelector as text, or `<none>`.
+#[must_use]
 pub fn selector(selector: Option<&Value>) -> Value {
-    let Some(selector) = selector else { return "<none>".into() };
+    match selector {
+        None => "<none>".into(),
+        some => or_none(&selector_text(some)),
+    }
+}
+
+/// A LabelSelector as text; empty where it selects all.
+#[must_use]
+pub fn selector_text(selector: Option<&Value>) -> String {
+    let Some(selector) = selector else { return "<none>".to_owned() };
     let mut parts: Vec<(String, String)> = Vec::new();
     for (key, value) in meta::at(selector, "matchLabels").and_then(Value::as_object).into_iter().flatten() {
         parts.push((key.clone(), format!("{key}={}", value.as_str().unwrap_or_default())));
@@ -121,7 +131,7 @@ pub fn selector(selector: Option<&Value>) -> Value {
     }
     parts.sort_by(|a, b| a.0.cmp(&b.0));
     let shown: Vec<String> = parts.into_iter().map(|(_, shown)| shown).collect();
-    or_none(&shown.join(","))
+    shown.join(",")
 }
 
 /// A number or text as text; the other where there is none.
