@@ -10,6 +10,7 @@
 pub mod aggregation;
 mod driver;
 pub mod garbage;
+pub mod http;
 pub mod namespace;
 mod projection;
 mod queue;

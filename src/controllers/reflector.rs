@@ -77,14 +77,18 @@ async fn follow(
         let mut events = api.watch(resource, &version, view).await?;
         let mut seen = false;
         while let Some(event) = events.next().await {
+            seen = true;
             let (object, change): (_, fn(Value) -> Change) = match event? {
                 Event::Put(object) => (object, Change::Put),
                 Event::Gone(object) => (object, Change::Gone),
+                Event::Reached(now) => {
+                    version = now;
+                    continue;
+                }
             };
             if let Some(now) = object["metadata"]["resourceVersion"].as_str() {
                 now.clone_into(&mut version);
             }
-            seen = true;
             if tell(news, resource, change(object)).await.is_err() {
                 return Ok(());
             }

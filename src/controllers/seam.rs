@@ -59,6 +59,8 @@ pub enum Event {
     Put(Value),
     /// Deleted: the object as it last was.
     Gone(Value),
+    /// Nothing up to this version was left out (upstream's bookmark).
+    Reached(String),
 }
 
 /// A running watch. It ends with the connection, or with an error such as Expired.
