@@ -1,8 +1,9 @@
 //! What a cluster will be billed: a dated table of AWS's list prices, and sums over it.
 //!
 //! Owns the table. Its numbers are EC2's public on-demand prices for Linux, gp3's and public IPv4
-//! addresses', before taxes and discounts; traffic is not in it. A type or region that is not in
-//! it has no price: "price unknown", never a guess. Money is whole millionths of a dollar.
+//! addresses', before taxes and discounts; traffic is not in it. It holds one region, since no other
+//! was compared with AWS's list on a day that can be named. A type or region that is not in it has
+//! no price: "price unknown", never a guess. Money is whole millionths of a dollar.
 
 use std::fmt;
 use std::iter::Sum;
@@ -54,12 +55,15 @@ pub struct Line {
     pub monthly: Option<MicroUsd>,
 }
 
-/// On-demand prices of a family's `large` in one hour, by region. Other sizes are exact multiples
-/// of it; where AWS rounds each size by itself, the region is left out.
+/// The one region whose prices were compared with AWS's list on [`AS_OF`].
+const REGION: &str = "us-east-1";
+
+/// On-demand price of a family's `large` in one hour, in [`REGION`]. Other sizes are exact
+/// multiples of it.
 struct Family {
     name: &'static str,
     sizes: &'static [(&'static str, u64)],
-    large: &'static [(&'static str, u64)],
+    large: u64,
 }
 
 /// Sizes of the burstable families, in sixteenths of a `large`.
@@ -69,35 +73,21 @@ const BURSTABLE: &[(&str, u64)] =
 /// Sizes of the other families, in sixteenths of a `large`.
 const FIXED: &[(&str, u64)] = &[("large", 16), ("xlarge", 32), ("2xlarge", 64), ("4xlarge", 128)];
 
-const fn everywhere(us: u64, ireland: u64, frankfurt: u64) -> [(&'static str, u64); 5] {
-    [
-        ("us-east-1", us),
-        ("us-east-2", us),
-        ("us-west-2", us),
-        ("eu-west-1", ireland),
-        ("eu-central-1", frankfurt),
-    ]
-}
-
 const FAMILIES: [Family; 10] = [
-    Family { name: "t3", sizes: BURSTABLE, large: &everywhere(83_200, 91_200, 96_000) },
-    Family { name: "t3a", sizes: BURSTABLE, large: &everywhere(75_200, 81_600, 86_400) },
-    Family { name: "t4g", sizes: BURSTABLE, large: &everywhere(67_200, 73_600, 76_800) },
-    Family { name: "m5", sizes: FIXED, large: &everywhere(96_000, 107_000, 115_000) },
-    Family { name: "m6i", sizes: FIXED, large: &everywhere(96_000, 107_000, 115_000) },
-    Family { name: "m7i", sizes: FIXED, large: &everywhere(100_800, 112_350, 120_750) },
-    Family {
-        name: "m7g",
-        sizes: FIXED,
-        large: &[("us-east-1", 81_600), ("us-east-2", 81_600), ("us-west-2", 81_600)],
-    },
-    Family { name: "c6i", sizes: FIXED, large: &everywhere(85_000, 91_200, 97_000) },
-    Family { name: "c7g", sizes: FIXED, large: &[("us-east-1", 72_500), ("us-west-2", 72_500)] },
-    Family { name: "r6i", sizes: FIXED, large: &everywhere(126_000, 141_000, 152_000) },
+    Family { name: "t3", sizes: BURSTABLE, large: 83_200 },
+    Family { name: "t3a", sizes: BURSTABLE, large: 75_200 },
+    Family { name: "t4g", sizes: BURSTABLE, large: 67_200 },
+    Family { name: "m5", sizes: FIXED, large: 96_000 },
+    Family { name: "m6i", sizes: FIXED, large: 96_000 },
+    Family { name: "m7i", sizes: FIXED, large: 100_800 },
+    Family { name: "m7g", sizes: FIXED, large: 81_600 },
+    Family { name: "c6i", sizes: FIXED, large: 85_000 },
+    Family { name: "c7g", sizes: FIXED, large: 72_500 },
+    Family { name: "r6i", sizes: FIXED, large: 126_000 },
 ];
 
 /// A GiB of gp3 in a month, with the throughput and operations that are included.
-const GP3: [(&str, u64); 5] = everywhere(80_000, 88_000, 95_200);
+const GP3: MicroUsd = MicroUsd(80_000);
 
 /// A public IPv4 address in an hour, in every region.
 const PUBLIC_IPV4: MicroUsd = MicroUsd(5_000);
@@ -105,17 +95,16 @@ const PUBLIC_IPV4: MicroUsd = MicroUsd(5_000);
 /// An on-demand Linux instance in an hour, if the table has it.
 #[must_use]
 pub fn instance_hourly(instance_type: &str, region: &str) -> Option<MicroUsd> {
-    let (family, size) = instance_type.split_once('.')?;
+    let (family, size) = instance_type.split_once('.').filter(|_| region == REGION)?;
     let family = FAMILIES.iter().find(|known| known.name == family)?;
     let sixteenths = find(family.sizes, size)?;
-    let large = find(family.large, region)?;
-    Some(MicroUsd(large * sixteenths / 16))
+    Some(MicroUsd(family.large * sixteenths / 16))
 }
 
 /// A GiB of gp3 in a month, if the table has the region.
 #[must_use]
 pub fn gp3_gib_monthly(region: &str) -> Option<MicroUsd> {
-    find(&GP3, region).map(MicroUsd)
+    (region == REGION).then_some(GP3)
 }
 
 /// What `config` will be billed in `region`, `public_addresses` saying whether each machine has one.
@@ -209,11 +198,14 @@ impl fmt::Display for Estimate {
         for line in &self.lines {
             writeln!(f, "{line}")?;
         }
-        let bound = if self.unknown.is_empty() { "" } else { "more than " };
+        let (bound, others) = match self.unknown.is_empty() {
+            true => ("", String::new()),
+            false => ("more than ", format!("; today's prices: {SOURCE}")),
+        };
         write!(
             f,
             "{bound}{} an hour, {} a month of {HOURS_A_MONTH} hours in {}, by AWS's list prices of {}, \
-             without traffic and taxes",
+             without traffic and taxes{others}",
             self.hourly, self.monthly, self.region, self.as_of
         )
     }
@@ -231,26 +223,21 @@ mod tests {
 
     #[test]
     fn prices_are_those_of_the_list() {
-        for (instance_type, region, hourly) in [
-            ("t3.nano", "us-east-1", "$0.0052"),
-            ("t3.small", "us-east-1", "$0.0208"),
-            ("t3.medium", "eu-west-1", "$0.0456"),
-            ("t3.medium", "eu-central-1", "$0.0480"),
-            ("t3a.2xlarge", "us-east-1", "$0.3008"),
-            ("t4g.micro", "eu-west-1", "$0.0092"),
-            ("t4g.large", "eu-central-1", "$0.0768"),
-            ("m5.4xlarge", "us-east-1", "$0.7680"),
-            ("m6i.2xlarge", "us-west-2", "$0.3840"),
-            ("m7i.large", "eu-central-1", "$0.1208"),
-            ("m7i.4xlarge", "us-east-2", "$0.8064"),
-            ("m7g.xlarge", "us-east-2", "$0.1632"),
-            ("c6i.4xlarge", "eu-central-1", "$0.7760"),
-            ("c6i.4xlarge", "eu-west-1", "$0.7296"),
-            ("c7g.2xlarge", "us-west-2", "$0.2900"),
-            ("r6i.4xlarge", "us-east-1", "$1.01"),
+        for (instance_type, hourly) in [
+            ("t3.nano", "$0.0052"),
+            ("t3.small", "$0.0208"),
+            ("t3a.2xlarge", "$0.3008"),
+            ("t4g.micro", "$0.0084"),
+            ("m5.4xlarge", "$0.7680"),
+            ("m6i.2xlarge", "$0.3840"),
+            ("m7i.4xlarge", "$0.8064"),
+            ("m7g.xlarge", "$0.1632"),
+            ("c6i.4xlarge", "$0.6800"),
+            ("c7g.2xlarge", "$0.2900"),
+            ("r6i.4xlarge", "$1.01"),
         ] {
-            let price = instance_hourly(instance_type, region).unwrap();
-            assert_eq!(price.to_string(), hourly, "{instance_type} in {region}");
+            let price = instance_hourly(instance_type, "us-east-1").unwrap();
+            assert_eq!(price.to_string(), hourly, "{instance_type}");
         }
     }
 
@@ -258,8 +245,8 @@ mod tests {
     fn what_is_not_in_the_table_has_no_price() {
         for (instance_type, region) in [
             ("t3.small", "ap-south-1"),
-            ("c7g.large", "eu-west-1"),
-            ("m7g.large", "eu-central-1"),
+            ("t3.small", "us-east-2"),
+            ("t3.small", "eu-central-1"),
             ("m5.metal", "us-east-1"),
             ("m5.small", "us-east-1"),
             ("x9.large", "us-east-1"),
@@ -273,10 +260,8 @@ mod tests {
     #[test]
     fn every_multiple_in_the_table_is_whole() {
         for family in &FAMILIES {
-            for ((region, large), (size, sixteenths)) in
-                family.large.iter().flat_map(|price| family.sizes.iter().map(move |size| (price, size)))
-            {
-                assert_eq!(large * sixteenths % 16, 0, "{}.{size} in {region}", family.name);
+            for (size, sixteenths) in family.sizes {
+                assert_eq!(family.large * sixteenths % 16, 0, "{}.{size}", family.name);
             }
         }
     }
@@ -301,9 +286,16 @@ mod tests {
         1 x t3.small: $15.18 a month
         2 x u7i-6tb.112xlarge: price unknown
         60 x gp3 GiB: $4.80 a month
-        more than $0.0274 an hour, $19.98 a month of 730 hours in us-east-1, by AWS's list prices of 2026-01-19, without traffic and taxes
+        more than $0.0274 an hour, $19.98 a month of 730 hours in us-east-1, by AWS's list prices of 2026-01-19, without traffic and taxes; today's prices: https://aws.amazon.com/ec2/pricing/on-demand/
         ");
         assert_eq!(estimate.unknown, ["u7i-6tb.112xlarge"]);
+    }
+
+    #[test]
+    fn a_region_that_is_not_in_the_table_has_no_price_but_that_of_addresses() {
+        let estimate = estimate(&config(""), "eu-central-1", true);
+        assert_eq!(estimate.unknown, ["t3.small", "gp3 GiB"]);
+        assert_eq!(estimate.monthly.to_string(), "$7.30");
     }
 
     #[test]
