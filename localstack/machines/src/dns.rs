@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(ask("6.1.0.10.in-addr.arpa", TYPE_PTR), Some((NAME_ERROR, Vec::new())));
         assert_eq!(ask("instance-data.ec2.internal", TYPE_A), Some((NAME_ERROR, Vec::new())));
         assert_eq!(ask("instance-data", TYPE_A), Some((NAME_ERROR, Vec::new())));
-        assert_eq!(ask("deb.debian.org", TYPE_A), Some((REFUSED, Vec::new())));
+        assert_eq!(ask("mirror.example.org", TYPE_A), Some((REFUSED, Vec::new())));
     }
 
     #[test]
