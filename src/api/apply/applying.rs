@@ -9,8 +9,9 @@ use super::element::same;
 use super::entries::{Entry, ManagedFields, Manager};
 use super::merge::merge;
 use super::owners::{
-    Difference, after_update, managed_of, put_managed, reconcile_all, strip, take_from_others, take_managed,
+    Difference, after_update, managed_of, put_managed, strip, take_from_others, take_managed,
 };
+use super::reconcile::reconcile;
 use super::remove::{with_parents, without};
 use super::set::FieldSet;
 use super::shape::Shape;
@@ -70,7 +71,7 @@ pub fn apply(
 ) -> Result<Applied, ApplyError> {
     check_kind(target, config)?;
     let mut live = live.map_or_else(|| zero_of(target), Cow::Borrowed);
-    let old = ManagedFields::read(managed_of(&live));
+    let old = ManagedFields::stored(managed_of(&live).cloned());
     let mut managed = old.map_err(|error| internal(format!("failed to decode managed fields: {error}")))?;
     if managed.entries.is_empty() {
         let empty = zero(target.schema, target.ty);
@@ -147,7 +148,6 @@ fn lay_over(
     validate(schema, shape, config).map_err(|error| {
         internal(format!("failed to create typed patch object ({}): {error}", named(config)))
     })?;
-    reconcile_all(target, live, &mut managed);
     let merged = merge(schema, shape, live, config)
         .map_err(|error| internal(format!("failed to merge config: {error}")))?;
     let mut set =
@@ -155,16 +155,16 @@ fn lay_over(
     target.reset.apply(&mut set);
 
     let manager = Manager::new(options.manager, true, target.api_version, target.subresource);
-    let last = managed.take(&manager);
-    let time = last.as_ref().and_then(|last| last.time.clone());
-    managed.entries.push(Entry {
-        manager: manager.clone(),
-        api_version: target.api_version.to_owned(),
-        time,
-        set,
+    let last = managed.take(&manager).map(|mut last| {
+        if last.api_version == target.api_version {
+            reconcile(schema, shape, last.set_mut());
+        }
+        last
     });
+    let time = last.as_ref().and_then(|last| last.time.clone());
+    managed.entries.push(Entry::new(manager.clone(), target.api_version, time, set));
     let merged = match last {
-        Some(last) if !last.set.is_empty() => give_up(target, merged, &managed, &last)
+        Some(last) if !last.is_empty() => give_up(target, merged, &managed, &last)
             .map_err(|error| internal(format!("failed to prune fields: {error}")))?,
         _ => merged,
     };
@@ -179,7 +179,7 @@ fn lay_over(
 
     let changed = !same(live, &merged);
     for entry in managed.entries.iter_mut().filter(|entry| entry.manager == manager) {
-        strip(&mut entry.set);
+        strip(entry.set_mut());
         if changed {
             entry.time = Some(options.now.to_owned());
         }
@@ -200,7 +200,15 @@ fn give_up(
 ) -> Result<Value, String> {
     let Some((at_last, ty)) = at(target, &merged, &last.api_version) else { return Ok(merged) };
     let shape = Shape::of_object(target.schema, ty);
-    let last_set = with_parents(target.schema, Some(shape), &last.set);
+    let last_set = with_parents(target.schema, Some(shape), &last.set());
+    let own = managed.entries.last().filter(|own| own.api_version == last.api_version);
+    let mut given_up = last_set.clone();
+    if let Some(own) = own {
+        given_up.subtract(&with_parents(target.schema, Some(shape), &own.set()));
+    }
+    if given_up.is_empty() {
+        return Ok(merged);
+    }
     let mut pruned = without(target.schema, shape, &at_last, &last_set);
     for version in versions_of(managed, &last.api_version) {
         if let Some(added) = add_back_owned(target, &at_last, &pruned, managed, version, &last.api_version)? {
@@ -245,7 +253,7 @@ fn add_back_owned(
     };
     let (schema, shape) = (target.schema, Shape::of_object(target.schema, ty));
     let owned = managed.entries.iter().filter(|entry| entry.api_version == version);
-    let owned = owned.fold(FieldSet::default(), |all, entry| all.union(entry.set.clone()));
+    let owned = owned.fold(FieldSet::default(), |all, entry| all.union(entry.set().into_owned()));
     let mut gone = with_parents(schema, Some(shape), &said(schema, shape, &merged_at)?);
     gone.subtract(&with_parents(schema, Some(shape), &said(schema, shape, &pruned_at)?));
     gone.subtract(&with_parents(schema, Some(shape), &owned));

@@ -1,5 +1,7 @@
 //! `metadata.managedFields`: who owns what, read, kept by manager, and written in order.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use super::set::FieldSet;
@@ -11,18 +13,20 @@ const MOST_UPDATES: usize = 10;
 const ANCIENT: &str = "ancient-changes";
 
 /// All entries of an object.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct ManagedFields {
     pub(super) entries: Vec<Entry>,
 }
 
 /// What one manager owns.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) manager: Manager,
     pub(super) api_version: String,
     pub(super) time: Option<String>,
-    pub(super) set: FieldSet,
+    /// FieldsV1 as stored, until the set is needed: most entries are written back unread.
+    text: Option<Value>,
+    set: FieldSet,
 }
 
 /// Who writes, and how: the identity of an entry. Updates at another version are another's.
@@ -69,13 +73,22 @@ impl ManagedFields {
     /// # Errors
     /// An entry that is not of its form, in upstream's words where it has some.
     pub fn read(list: Option<&Value>) -> Result<Self, String> {
+        let mut all = Self::stored(list.cloned())?;
+        for entry in &mut all.entries {
+            entry.decode()?;
+        }
+        Ok(all)
+    }
+
+    /// Reads a list as it is stored, which was written here: sets are read when needed.
+    pub(super) fn stored(list: Option<Value>) -> Result<Self, String> {
         let items = match list {
             None | Some(Value::Null) => return Ok(Self::default()),
             Some(Value::Array(items)) => items,
             Some(other) => return Err(format!("expected a list of entries, got {other}")),
         };
         let mut all = Self::default();
-        for (at, item) in items.iter().enumerate() {
+        for (at, item) in items.into_iter().enumerate() {
             let entry = Entry::read(at, item)?;
             match all.entries.iter_mut().find(|it| it.manager == entry.manager) {
                 Some(earlier) => *earlier = entry,
@@ -104,7 +117,7 @@ impl ManagedFields {
     }
 
     pub(super) fn drop_empty(&mut self) {
-        self.entries.retain(|it| !it.set.is_empty());
+        self.entries.retain(|it| !it.is_empty());
     }
 
     /// Puts the oldest updates of each version together, until few enough are left.
@@ -133,12 +146,12 @@ impl ManagedFields {
             };
             let bucket = Manager::new(ANCIENT, false, &version, "");
             let first = first.clone();
-            let merged = self.entries.remove(at);
+            let mut merged = self.entries.remove(at);
             let into = self.entries.iter().position(|it| it.manager == bucket);
             let into = into.or_else(|| self.entries.iter().position(|it| it.manager.identifier() == first));
             if let Some(entry) = into.and_then(|at| self.entries.get_mut(at)) {
                 entry.manager = bucket;
-                entry.set = std::mem::take(&mut entry.set).union(merged.set);
+                entry.add(std::mem::take(merged.set_mut()));
                 entry.time = merged.time;
                 left -= 1;
             }
@@ -152,14 +165,18 @@ impl Entry {
         (self.time.as_deref(), &self.manager.name, &self.api_version, &self.manager.subresource)
     }
 
-    fn read(at: usize, item: &Value) -> Result<Self, String> {
+    pub(super) fn new(manager: Manager, api_version: &str, time: Option<String>, set: FieldSet) -> Self {
+        Self { manager, api_version: api_version.to_owned(), time, text: None, set }
+    }
+
+    fn read(at: usize, mut item: Value) -> Result<Self, String> {
         let text = |name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default();
         let applies = match text("operation") {
             "Apply" => true,
             "Update" => false,
             _ => return Err("operation must be `Apply` or `Update`".into()),
         };
-        let api_version = text("apiVersion");
+        let api_version = text("apiVersion").to_owned();
         if api_version.is_empty() {
             return Err("apiVersion must not be empty".into());
         }
@@ -168,17 +185,58 @@ impl Entry {
             "" => return Err(format!("missing fieldsType in managed fields entry {at}")),
             other => return Err(format!("invalid fieldsType {other:?} in managed fields entry {at}")),
         }
-        let set = FieldSet::read(item.get("fieldsV1").unwrap_or(&Value::Null))
-            .map_err(|error| format!("error decoding set: {error}"))?;
-        let update_version = if applies { String::new() } else { api_version.to_owned() };
         let manager = Manager {
             name: text("manager").to_owned(),
             applies,
-            update_version,
+            update_version: if applies { String::new() } else { api_version.clone() },
             subresource: text("subresource").to_owned(),
         };
         let time = item.get("time").and_then(Value::as_str).map(str::to_owned);
-        Ok(Self { manager, api_version: api_version.to_owned(), time, set })
+        let text = Some(item.get_mut("fieldsV1").map(Value::take).unwrap_or_default());
+        Ok(Self { manager, api_version, time, text, set: FieldSet::default() })
+    }
+
+    fn decode(&mut self) -> Result<(), String> {
+        if let Some(text) = self.text.take() {
+            self.set = FieldSet::read(&text).map_err(|error| format!("error decoding set: {error}"))?;
+        }
+        Ok(())
+    }
+
+    /// What is owned. A text that cannot be read owns nothing.
+    pub(super) fn set(&self) -> Cow<'_, FieldSet> {
+        match &self.text {
+            None => Cow::Borrowed(&self.set),
+            Some(text) => Cow::Owned(FieldSet::read(text).unwrap_or_default()),
+        }
+    }
+
+    /// What is owned, to be changed.
+    pub(super) fn set_mut(&mut self) -> &mut FieldSet {
+        if let Some(text) = self.text.take() {
+            self.set = FieldSet::read(&text).unwrap_or_default();
+        }
+        &mut self.set
+    }
+
+    pub(super) fn add(&mut self, set: FieldSet) {
+        let own = self.set_mut();
+        *own = std::mem::take(own).union(set);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        match &self.text {
+            None => self.set.is_empty(),
+            Some(text) => text.as_object().is_none_or(Map::is_empty),
+        }
+    }
+
+    /// Whether something of a set, given by its text, may be owned. Never wrongly no.
+    pub(super) fn may_own(&self, fields: &Map<String, Value>) -> bool {
+        match &self.text {
+            None => true,
+            Some(text) => text.as_object().is_some_and(|text| may_own(text, fields)),
+        }
     }
 
     fn written(self) -> Value {
@@ -194,10 +252,19 @@ impl Entry {
         put("apiVersion", self.api_version);
         put("time", self.time.unwrap_or_default());
         put("fieldsType", "FieldsV1".into());
-        members.insert("fieldsV1".into(), self.set.written());
+        members.insert("fieldsV1".into(), self.text.unwrap_or_else(|| self.set.written()));
         if !self.manager.subresource.is_empty() {
             members.insert("subresource".into(), self.manager.subresource.into());
         }
         Value::Object(members)
     }
+}
+
+fn may_own(own: &Map<String, Value>, fields: &Map<String, Value>) -> bool {
+    fields.iter().any(|(element, below)| match (own.get(element), below) {
+        (Some(Value::Object(own)), Value::Object(below)) => {
+            below.is_empty() || below.contains_key(".") || may_own(own, below)
+        }
+        (own, _) => own.is_some(),
+    })
 }

@@ -1,7 +1,5 @@
 //! Writes whose result is known: what changed moves to the writer.
 
-use std::borrow::Cow;
-
 use serde_json::{Map, Value};
 
 use super::collect::zero;
@@ -11,6 +9,7 @@ use super::reconcile::reconcile;
 use super::set::FieldSet;
 use super::shape::Shape;
 use super::{Conflicts, Target};
+use crate::schema::TypeId;
 
 /// Ownership could not be worked out: the live object's entries were kept. For the log;
 /// upstream goes on with the write.
@@ -35,7 +34,7 @@ pub fn update(
 ) -> Result<(), NotTracked> {
     let given = take_managed(new);
     let old = live.and_then(managed_of);
-    let managed = before(target, given.as_ref(), old);
+    let managed = before(target, given, old);
     let exists = live.is_some_and(|live| !crate::meta::uid(live).is_empty());
     if managed.entries.is_empty() && exists {
         return Ok(());
@@ -107,12 +106,15 @@ pub(super) fn put_managed(object: &mut Value, list: Option<Value>) {
 }
 
 /// The entries that a write starts from.
-fn before(target: &Target<'_>, given: Option<&Value>, old: Option<&Value>) -> ManagedFields {
-    let old = || ManagedFields::read(old).unwrap_or_default();
-    if !target.subresource.is_empty() {
-        return old();
+fn before(target: &Target<'_>, given: Option<Value>, old: Option<&Value>) -> ManagedFields {
+    let stored = |old: Option<&Value>| ManagedFields::stored(old.cloned()).unwrap_or_default();
+    if given.as_ref() == old {
+        return ManagedFields::stored(given).unwrap_or_default();
     }
-    if let Some(Value::Array(items)) = given {
+    if !target.subresource.is_empty() {
+        return stored(old);
+    }
+    if let Some(Value::Array(items)) = &given {
         let cleared = match items.as_slice() {
             [] => true,
             [only] => only.as_object().is_some_and(Map::is_empty),
@@ -122,9 +124,9 @@ fn before(target: &Target<'_>, given: Option<&Value>, old: Option<&Value>) -> Ma
             return ManagedFields::default();
         }
     }
-    match ManagedFields::read(given) {
+    match ManagedFields::read(given.as_ref()) {
         Ok(managed) if !managed.entries.is_empty() => managed,
-        _ => old(),
+        _ => stored(old),
     }
 }
 
@@ -137,7 +139,6 @@ pub(super) fn after_update(
     manager: &str,
     now: &str,
 ) -> Result<ManagedFields, String> {
-    reconcile_all(target, live, &mut managed);
     let difference = Difference::between(target, live, new)?;
     take_from_others(target, &difference, &mut managed, None, live, new)?;
     let mut taken = difference.changed;
@@ -145,13 +146,13 @@ pub(super) fn after_update(
     strip(&mut taken);
     if !taken.is_empty() {
         let manager = Manager::new(manager, false, target.api_version, target.subresource);
-        let before = managed.take(&manager).map(|entry| entry.set).unwrap_or_default();
-        managed.entries.push(Entry {
-            manager,
-            api_version: target.api_version.to_owned(),
-            time: Some(now.to_owned()),
-            set: taken.union(before),
-        });
+        let before = managed.take(&manager);
+        let mut entry = Entry::new(manager, target.api_version, Some(now.to_owned()), taken);
+        if let Some(mut before) = before {
+            reconcile(target.schema, Shape::of_object(target.schema, target.ty), before.set_mut());
+            entry.add(std::mem::take(before.set_mut()));
+        }
+        managed.entries.push(entry);
     }
     managed.cap_updates();
     Ok(managed)
@@ -162,6 +163,10 @@ pub(super) struct Difference {
     /// What is new or another value.
     changed: FieldSet,
     removed: FieldSet,
+    /// Both, as text.
+    text: Map<String, Value>,
+    /// The type at that version.
+    ty: TypeId,
 }
 
 impl Difference {
@@ -169,14 +174,19 @@ impl Difference {
         Self::of(target, target.ty, old, new)
     }
 
-    fn of(target: &Target<'_>, ty: crate::schema::TypeId, old: &Value, new: &Value) -> Result<Self, String> {
+    fn of(target: &Target<'_>, ty: TypeId, old: &Value, new: &Value) -> Result<Self, String> {
         let shape = Shape::of_object(target.schema, ty);
         let mut comparison = compare(target.schema, shape, old, new)?;
         if !comparison.is_empty() {
             comparison.filter(|set| target.reset.apply(set));
         }
         let Comparison { removed, modified, added } = comparison;
-        Ok(Self { changed: modified.union(added), removed })
+        let changed = modified.union(added);
+        let text = match changed.clone().union(removed.clone()).written() {
+            Value::Object(text) => text,
+            _ => Map::new(),
+        };
+        Ok(Self { changed, removed, text, ty })
     }
 }
 
@@ -210,15 +220,17 @@ pub(super) fn take_from_others(
             gone.push(at);
             continue;
         };
-        if difference.changed.is_empty() && difference.removed.is_empty() {
+        if difference.text.is_empty() || !entry.may_own(&difference.text) {
             continue;
         }
-        let taken = entry.set.intersection(&difference.changed);
+        let set = entry.set_mut();
+        reconcile(target.schema, Shape::of_object(target.schema, difference.ty), set);
+        let taken = set.intersection(&difference.changed);
+        set.subtract(&taken);
+        set.subtract(&difference.removed);
         if !taken.is_empty() {
-            entry.set.subtract(&taken);
             conflicts.by_manager.push((entry.manager.clone(), taken));
         }
-        entry.set.subtract(&difference.removed);
     }
     for at in gone.into_iter().rev() {
         managed.entries.remove(at);
@@ -240,20 +252,6 @@ fn elsewhere(
         return Ok(None);
     };
     Difference::of(target, ty, &old, &new).map(Some)
-}
-
-/// Brings sets in line with what the schema is now.
-pub(super) fn reconcile_all(target: &Target<'_>, live: &Value, managed: &mut ManagedFields) {
-    managed.entries.retain_mut(|entry| {
-        let ty = if entry.api_version == target.api_version {
-            Some((Cow::Borrowed(live), target.ty))
-        } else {
-            target.versions.at(live, &entry.api_version)
-        };
-        let Some((_, ty)) = ty else { return false };
-        reconcile(target.schema, Shape::of_object(target.schema, ty), &mut entry.set);
-        true
-    });
 }
 
 /// Takes out what is never tracked: who the object is, and what only the server writes.

@@ -5,9 +5,8 @@ use super::set::FieldSet;
 use super::shape::Shape;
 use crate::schema::{Schema, Type};
 
-/// Replaces parts of what is one value by the value itself. Tells whether there were any.
-pub(super) fn reconcile(schema: &Schema, shape: Shape<'_>, set: &mut FieldSet) -> bool {
-    let mut changed = false;
+/// Replaces parts of what is one value by the value itself.
+pub(super) fn reconcile(schema: &Schema, shape: Shape<'_>, set: &mut FieldSet) {
     for node in &mut set.nodes {
         let inner = match (&node.element, shape) {
             (Element::Field(name), shape) => shape.member(schema, name),
@@ -18,11 +17,9 @@ pub(super) fn reconcile(schema: &Schema, shape: Shape<'_>, set: &mut FieldSet) -
             Some(Shape::Atomic(Type::List(_) | Type::Map(_) | Type::Object(_))) if !node.below.is_empty() => {
                 node.below = FieldSet::default();
                 node.member = true;
-                changed = true;
             }
-            Some(inner) => changed |= reconcile(schema, inner, &mut node.below),
+            Some(inner) => reconcile(schema, inner, &mut node.below),
             None => {}
         }
     }
-    changed
 }
