@@ -15,7 +15,7 @@
 //! | [`element`], [`set`] | a step of a path; a tree of them, FieldsV1 |
 //! | [`shape`] | how a type is seen: parts, items, one value |
 //! | [`compare`], [`collect`], [`merge`], [`remove`], [`validate`], [`reconcile`] | walks over objects |
-//! | [`entries`], [`conflict`], [`reset`], [`manager`], [`last_applied`] | entries and their rules |
+//! | [`entries`], [`conflict`], [`reset`], [`manager`], [`last_applied`], [`scale`] | entries and their rules |
 //! | [`owners`], [`applying`] | the two operations |
 
 mod applying;
@@ -31,6 +31,7 @@ mod owners;
 mod reconcile;
 mod remove;
 mod reset;
+mod scale;
 mod set;
 mod shape;
 #[cfg(test)]
@@ -48,6 +49,7 @@ pub use entries::ManagedFields;
 pub use manager::{check_manager, check_patch_options, manager_name};
 pub use owners::{NotTracked, keep_times, update};
 pub use reset::Reset;
+pub use scale::{ReplicasPaths, from_scale, to_scale};
 pub use set::FieldSet;
 
 use crate::schema::{Schema, TypeId};

@@ -31,6 +31,36 @@ impl Reset {
         Self::AllBut(paths.collect())
     }
 
+    /// What upstream's strategies of a kind put back at one door of it. `has_status` tells
+    /// whether the kind has the subresource `status`; custom resources are kinds like others.
+    #[must_use]
+    pub fn of(group: &str, kind: &str, subresource: &str, has_status: bool) -> Self {
+        match (subresource, group, kind) {
+            ("", "certificates.k8s.io", "CertificateSigningRequest") => Self::fields(["spec", "status"]),
+            ("", ..) if has_status => Self::fields(["status"]),
+            ("status", "certificates.k8s.io", "CertificateSigningRequest") => {
+                Self::fields(["spec", "status.conditions"])
+            }
+            ("approval", "certificates.k8s.io", _) => Self::fields(["spec", "status.certificate"]),
+            ("finalize", ..) => Self::fields(["status"]),
+            ("ephemeralcontainers", ..) => Self::all_but(["spec.ephemeralContainers"]),
+            ("resize", ..) => Self::all_but([
+                "spec.containers.*.resources",
+                "spec.containers.*.resizePolicy",
+                "spec.initContainers.*.resources",
+                "spec.initContainers.*.resizePolicy",
+            ]),
+            ("status", "", "Pod") => {
+                Self::fields(["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"])
+            }
+            ("status", "apps", "Deployment") => Self::fields(["spec", "metadata.labels"]),
+            ("status", "" | "apps" | "autoscaling" | "batch" | "policy", _)
+            | ("status", "networking.k8s.io", "Ingress") => Self::fields(["spec"]),
+            ("status", ..) => Self::fields(["spec", "metadata"]),
+            _ => Self::Nothing,
+        }
+    }
+
     pub(super) fn apply(&self, set: &mut FieldSet) {
         match self {
             Self::Nothing => {}

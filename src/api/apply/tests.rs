@@ -16,21 +16,6 @@ fn time_of(case: &Value) -> String {
     entries.map(|entry| text(entry, "time").to_owned()).max().unwrap_or_default()
 }
 
-/// What upstream's strategies put back, for the kinds in the cases.
-fn reset_of(kind: &str, subresource: &str) -> Reset {
-    Reset::fields(
-        match (kind, subresource) {
-            ("ConfigMap", _) => &[] as &[&str],
-            ("Pod", "status") => &["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"],
-            ("Deployment", "status") => &["spec", "metadata.labels"],
-            (_, "status") => &["spec"],
-            _ => &["status"],
-        }
-        .iter()
-        .copied(),
-    )
-}
-
 fn text<'v>(value: &'v Value, name: &str) -> &'v str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
@@ -82,17 +67,30 @@ fn check(case: &Value, live: Option<&Value>) -> Vec<String> {
     let (api_version, kind) = (text(case, "apiVersion"), text(case, "kind"));
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let subresource = text(case, "subresource");
+    let has_status = kind != "ConfigMap";
     let target = Target {
         schema,
         ty: schema.find_kind(group, version, kind).unwrap(),
         api_version,
         kind,
         subresource,
-        reset: &reset_of(kind, subresource),
+        reset: &Reset::of(group, kind, subresource, has_status),
         versions: &OneVersion,
     };
     let (manager, now) = (text(case, "manager"), &*time_of(case));
     let mut problems = Vec::new();
+    if text(case, "operation") == "scale" {
+        let scale = Target {
+            ty: schema.find_kind("autoscaling", "v1", "Scale").unwrap(),
+            api_version: "autoscaling/v1",
+            kind: "Scale",
+            subresource: "scale",
+            reset: &Reset::Nothing,
+            ..target
+        };
+        check_scale(&scale, case, live, now, &mut problems);
+        return problems;
+    }
     if text(case, "operation") == "update" {
         let mut new = case["object"].clone();
         take_managed(&mut new);
@@ -151,6 +149,42 @@ fn check(case: &Value, live: Option<&Value>) -> Vec<String> {
         (Err(error), None) => problems.push(format!("refused: {error:?}")),
     }
     problems
+}
+
+/// A write through the scale subresource, forth and back.
+fn check_scale(
+    target: &Target<'_>,
+    case: &Value,
+    parent: Option<&Value>,
+    now: &str,
+    problems: &mut Vec<String>,
+) {
+    let parent = parent.unwrap();
+    let paths = ReplicasPaths(&[("apps/v1", Some("spec.replicas"))]);
+    let mut before = case["before"].clone();
+    put_managed(&mut before, to_scale(managed_of(parent), paths));
+    let manager = text(case, "manager");
+    let written = if text(case, "verb") == "apply" {
+        let options = Options { manager, force: case["force"] == true, now };
+        match apply(target, Some(&before), &case["config"], options) {
+            Ok(applied) => applied.object,
+            Err(ApplyError::Conflict(conflicts)) => {
+                let ours = conflicts.status().to_value();
+                if ours["message"] != case["refused"]["message"] {
+                    problems.push(format!("{ours} where upstream has {}", case["refused"]));
+                }
+                return;
+            }
+            Err(other) => return problems.push(format!("{other:?}")),
+        }
+    } else {
+        let mut new = case["config"].clone();
+        update(target, Some(&before), &mut new, manager, now).unwrap();
+        new
+    };
+    let mut after = json!({"metadata": {}});
+    put_managed(&mut after, from_scale(managed_of(parent), managed_of(&written), "apps/v1", paths));
+    compare_entries(&after, &case["object"], problems);
 }
 
 /// Upstream lists managers' causes in no order.
