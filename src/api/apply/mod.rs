@@ -28,9 +28,13 @@ mod last_applied;
 mod manager;
 mod merge;
 mod owners;
+#[cfg(test)]
+mod properties;
 mod reconcile;
 mod remove;
 mod reset;
+#[cfg(test)]
+mod rules;
 mod scale;
 mod set;
 mod shape;
