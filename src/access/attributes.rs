@@ -27,8 +27,6 @@ pub struct Attributes<'a> {
     pub resource_request: bool,
     /// The parsed `fieldSelector` of a list, watch or deletecollection.
     pub field_selector: &'a [FieldRequirement],
-    /// The parsed `labelSelector` of the same.
-    pub label_selector: &'a [LabelRequirement],
 }
 
 impl<'a> Attributes<'a> {
@@ -67,17 +65,6 @@ pub struct FieldRequirement {
     pub equal: bool,
     /// May be empty.
     pub value: String,
-}
-
-/// One term of a label selector.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LabelRequirement {
-    /// The label.
-    pub key: String,
-    /// `In`, `NotIn`, `Exists` or `DoesNotExist`.
-    pub operator: String,
-    /// Empty for the latter two.
-    pub values: Vec<String>,
 }
 
 /// What an authorizer, or all of them in turn, says.

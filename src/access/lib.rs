@@ -20,10 +20,11 @@ pub mod impersonate;
 pub mod lookups;
 pub mod node;
 pub mod rbac;
+pub mod review;
 pub mod token;
 pub mod user;
 mod words;
 
-pub use attributes::{Attributes, Decision, FieldRequirement, LabelRequirement};
+pub use attributes::{Attributes, Decision, FieldRequirement};
 pub use authorizer::Authorizer;
 pub use user::User;

@@ -37,6 +37,7 @@ pub fn priority_classes() -> Vec<Value> {
             "metadata": {"name": name},
             "value": value,
             "description": description,
+            "preemptionPolicy": "PreemptLowerPriority",
         })
     };
     vec![

@@ -50,11 +50,11 @@ fn check_role(authorizer: &Authorizer, user: &User, write: Write) -> Result<(), 
     }
     let refuse = |why: &str| refusal(write, why);
     let rules: Vec<Rule> = meta::list_at(write.object, "rules").iter().map(Rule::from_value).collect();
-    covered(&authorizer.policy, user, write.namespace, &rules).map_err(|why| refuse(&why))?;
+    covered(&authorizer.policy, user, write, &rules).map_err(|why| refuse(&why))?;
     let gathers = |role: &Value| !meta::list_at(role, "aggregationRule.clusterRoleSelectors").is_empty();
     if gathers(write.object) || write.old.is_some_and(gathers) {
         let why = "must have cluster-admin privileges to use the aggregationRule";
-        return covered(&authorizer.policy, user, write.namespace, &everything()).map_err(|_| refuse(why));
+        return covered(&authorizer.policy, user, write, &everything()).map_err(|_| refuse(why));
     }
     Ok(())
 }
@@ -74,11 +74,11 @@ fn check_binding(authorizer: &Authorizer, user: &User, write: Write) -> Result<(
     }
     let rules = authorizer.policy.rules_of(&role, write.namespace).map_err(|error| match error {
         RoleError::NotFound { .. } => {
-            Status::not_found(Qualified { group: RBAC, name: resource }, &role.name)
+            Status::not_found(Qualified { group: RBAC, name: write.kind.plural() }, &role.name)
         }
         RoleError::Kind(_) => Status::internal(error.told()),
     })?;
-    covered(&authorizer.policy, user, write.namespace, &rules).map_err(|why| refusal(write, &why))
+    covered(&authorizer.policy, user, write, &rules).map_err(|why| refusal(write, &why))
 }
 
 fn refusal(write: Write, why: &str) -> Status {
@@ -87,8 +87,8 @@ fn refusal(write: Write, why: &str) -> Status {
 }
 
 /// Whether the user holds all of the rules, or what is missing.
-fn covered(policy: &Policy, user: &User, namespace: &str, rules: &[Rule]) -> Result<(), String> {
-    let (own, errors) = policy.rules_for(user, namespace);
+fn covered(policy: &Policy, user: &User, write: Write, rules: &[Rule]) -> Result<(), String> {
+    let (own, errors) = policy.rules_for(user, write.namespace);
     let atoms = rules.iter().flat_map(Rule::atoms);
     let missing: Vec<Rule> = atoms.filter(|atom| !own.iter().any(|rule| rule.covers(atom))).collect();
     if missing.is_empty() {
@@ -103,7 +103,7 @@ fn covered(policy: &Policy, user: &User, namespace: &str, rules: &[Rule]) -> Res
         told.join("\n")
     );
     if !errors.is_empty() {
-        let errors: Vec<String> = errors.iter().map(RoleError::told_in_plural).collect();
+        let errors: Vec<String> = errors.iter().map(|error| error.told_of(write.kind)).collect();
         message.push_str(&format!("; resolution errors: [{}]", aggregate(&errors)));
     }
     Err(message)

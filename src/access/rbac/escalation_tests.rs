@@ -144,7 +144,7 @@ fn a_binding_gives_what_is_held_or_what_may_be_bound() {
     );
     assert_eq!(
         check(&authorizer, binding(&gone)),
-        Err(r#"clusterroles.rbac.authorization.k8s.io "gone" not found"#.to_owned())
+        Err(r#"clusterrolebindings.rbac.authorization.k8s.io "gone" not found"#.to_owned())
     );
     let may_bind = json!([{
         "verbs": ["bind"], "apiGroups": ["rbac.authorization.k8s.io"],

@@ -160,10 +160,11 @@ impl RoleError {
         }
     }
 
-    /// In the words of refusals to write a role, where upstream reads from its store.
-    pub fn told_in_plural(&self) -> String {
+    /// In the words of refusals to write: upstream then reads from its store, which says
+    /// that what the request is about was not found.
+    pub fn told_of(&self, written: RbacKind) -> String {
         match self {
-            RoleError::NotFound { kind, name } => not_found(kind.plural(), name),
+            RoleError::NotFound { name, .. } => not_found(written.plural(), name),
             RoleError::Kind(_) => self.told(),
         }
     }

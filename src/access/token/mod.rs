@@ -8,6 +8,9 @@ mod claims;
 mod issuer;
 mod jwt;
 mod keys;
+pub mod request;
+#[cfg(test)]
+mod request_tests;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -19,4 +22,5 @@ pub const WARN_ONLY_SECONDS: i64 = 60 * 60 + 7;
 pub use claims::{Bound, Claims, Reference};
 pub use issuer::Issuer;
 pub use keys::{KeyError, KeySet, PublicKey, SigningKey};
+pub use request::Granted;
 pub use verify::{TokenError, Verified};

@@ -34,8 +34,8 @@ pub enum TokenError {
     /// It names a key that is not ours.
     #[error("invalid signature, no keys found")]
     UnknownKey,
-    /// Forged, changed, or of another algorithm.
-    #[error("invalid signature")]
+    /// Forged, changed, or of another algorithm. The words are those of upstream's library.
+    #[error("go-jose/go-jose: error in cryptographic primitive")]
     Signature,
     /// A claim is not of its type.
     #[error("invalid bearer token, its claims cannot be read")]
