@@ -8,11 +8,13 @@
 
 use serde_json::Value;
 
+use crate::protobuf;
 use crate::schema::{Schema, TypeId};
 
 mod scan;
 mod typed;
 mod words;
+mod yaml;
 
 pub use scan::MAX_DEPTH;
 pub(crate) use typed::{canonical, zero};
@@ -20,11 +22,18 @@ pub(crate) use typed::{canonical, zero};
 use scan::{Scanner, Start};
 use typed::Decoder;
 
+/// Problems named of one body at most; upstream's bound.
+const PROBLEMS_AT_MOST: usize = 100;
+
 /// How a body is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Media {
     /// `application/json`.
     Json,
+    /// `application/yaml`.
+    Yaml,
+    /// `application/vnd.kubernetes.protobuf`.
+    Protobuf,
 }
 
 /// What becomes of unknown fields and of fields that are given twice (`fieldValidation`).
@@ -80,14 +89,43 @@ pub fn decode(
     ty: TypeId,
     strictness: Strictness,
 ) -> Result<Decoded, DecodeError> {
-    let Media::Json = media;
+    match media {
+        Media::Json => json(body, schema, ty, strictness, Vec::new()),
+        Media::Yaml => {
+            let (body, repeated) = yaml::to_json(body).map_err(DecodeError)?;
+            json(&body, schema, ty, strictness, repeated)
+        }
+        Media::Protobuf => {
+            let value = protobuf::open(body).and_then(|envelope| protobuf::decode(&envelope.raw, schema, ty));
+            let value = value.map_err(|error| DecodeError(error.to_string()))?;
+            Ok(Decoded { value, problems: Vec::new() })
+        }
+    }
+}
+
+/// Reads JSON; `repeated` are the keys that came twice in what it was made of.
+fn json(
+    body: &[u8],
+    schema: &Schema,
+    ty: TypeId,
+    strictness: Strictness,
+    mut repeated: Vec<String>,
+) -> Result<Decoded, DecodeError> {
     let mut decoder = Decoder::new(body, schema, ty, strictness != Strictness::Ignore);
     let value = decoder.read().map_err(DecodeError)?;
-    let problems = decoder.problems.unwrap_or_default();
-    if strictness == Strictness::Strict && !problems.is_empty() {
+    let mut problems = decoder.problems.unwrap_or_default();
+    if strictness == Strictness::Strict && !(repeated.is_empty() && problems.is_empty()) {
+        if !repeated.is_empty() {
+            let lines = repeated.join("\n  ");
+            let error = format!("error converting YAML to JSON: yaml: unmarshal errors:\n  {lines}");
+            problems.insert(0, error);
+        }
         return Err(DecodeError(format!("strict decoding error: {}", problems.join(", "))));
     }
-    Ok(Decoded { value, problems })
+    if strictness == Strictness::Warn {
+        repeated.append(&mut problems);
+    }
+    Ok(Decoded { value, problems: repeated })
 }
 
 /// Reads a body of the kind that an address asks for. A body that does not say its kind is taken
@@ -101,7 +139,30 @@ pub fn request(
     expected: &Expected<'_>,
     strictness: Strictness,
 ) -> Result<Decoded, DecodeError> {
-    let named = named_kind(body).map_err(|error| unrecognized(body, expected, &error))?;
+    if media == Media::Yaml {
+        return from_yaml(body, expected, strictness);
+    }
+    let (named, repeated) = (named_kind(body, media), Vec::new());
+    checked(body, media, expected, strictness, named, repeated)
+}
+
+fn from_yaml(body: &[u8], expected: &Expected<'_>, strictness: Strictness) -> Result<Decoded, DecodeError> {
+    let (json, repeated) = yaml::to_json(body).map_err(|error| unrecognized(body, expected, &error))?;
+    let repeated = if strictness == Strictness::Ignore { Vec::new() } else { repeated };
+    let named = named_kind(&json, Media::Json);
+    checked(&json, Media::Json, expected, strictness, named, repeated)
+}
+
+/// The rest of [`request`], once the body's own words for its kind are read.
+fn checked(
+    body: &[u8],
+    media: Media,
+    expected: &Expected<'_>,
+    strictness: Strictness,
+    named: Result<Named, String>,
+    repeated: Vec<String>,
+) -> Result<Decoded, DecodeError> {
+    let named = named.map_err(|error| unrecognized(body, expected, &error))?;
     let (group, version) = match named.api_version.as_str() {
         "" => (expected.group, expected.version),
         text => group_version(text).map_err(|error| unrecognized(body, expected, &error))?,
@@ -121,7 +182,11 @@ pub fn request(
         Some(ty) if words::shares_scheme(group, expected.group) => ty,
         _ => return Err(refuse(&words::not_registered(group, version, kind, expected.group))),
     };
-    let mut decoded = decode(body, media, expected.schema, ty, strictness).map_err(|error| refuse(&error))?;
+    let decoded = match media {
+        Media::Protobuf => decode(body, media, expected.schema, ty, strictness),
+        _ => json(body, expected.schema, ty, strictness, repeated),
+    };
+    let mut decoded = decoded.map_err(|error| refuse(&error))?;
     if !same {
         let error = words::conversion((group, version, kind), (expected.group, expected.kind));
         if let Some(error) = error.filter(|_| !other()) {
@@ -139,6 +204,13 @@ pub fn request(
     Ok(decoded)
 }
 
+/// JSON without a type; nothing where it is none.
+pub(crate) fn any(body: &[u8]) -> Option<Value> {
+    let mut scan = Scanner::new(body);
+    let value = scan.any().ok()?;
+    scan.end().ok().map(|()| value)
+}
+
 /// What a body says of its kind.
 #[derive(Default)]
 struct Named {
@@ -147,7 +219,11 @@ struct Named {
 }
 
 /// Checks a body's syntax and finds its kind. Upstream finds these two without regard to case.
-fn named_kind(body: &[u8]) -> Result<Named, String> {
+fn named_kind(body: &[u8], media: Media) -> Result<Named, String> {
+    if media == Media::Protobuf {
+        let envelope = protobuf::open(body).map_err(|error| error.to_string())?;
+        return Ok(Named { api_version: envelope.api_version, kind: envelope.kind });
+    }
     find_kind(body).map_err(|error| format!("couldn't get version/kind; json parse error: {error}"))
 }
 

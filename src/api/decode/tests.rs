@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::*;
+use super::{Decoded, Expected, MAX_DEPTH, Media, Strictness, request};
 use crate::schema::builtin;
 
 fn expected(group: &'static str, version: &'static str, kind: &'static str) -> Expected<'static> {
@@ -180,7 +180,55 @@ fn json_schemas_in_a_custom_resources_definition_keep_their_forms() {
     assert_eq!(schema["properties"], body["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]);
 }
 
+#[test]
+fn yaml_is_read_as_json_and_keys_that_come_twice_are_told_by_their_lines() {
+    let body = "metadata:\n  name: a\n  name: b\n  labels: {a: 'yes', b: \"1\"}\nspec:\n  foo: 1\n  priority: 010\n  volumes: &v\n  - name: x\n  containers: *v\n  hostNetwork: true\n";
+    let pod = expected("", "v1", "Pod");
+    let decoded = request(body.as_bytes(), Media::Yaml, &pod, Strictness::Warn).unwrap();
+    assert_eq!(decoded.problems, [r#"line 3: key "name" already set in map"#, r#"unknown field "spec.foo""#]);
+    assert_eq!(
+        decoded.value,
+        json!({"metadata": {"name": "b", "labels": {"a": "yes", "b": "1"}}, "spec": {"priority": 8,
+            "volumes": [{"name": "x"}], "containers": [{"name": "x"}], "hostNetwork": true}, "apiVersion": "v1", "kind": "Pod"})
+    );
+    let error = request(body.as_bytes(), Media::Yaml, &pod, Strictness::Strict).unwrap_err();
+    assert_eq!(
+        error.0,
+        "Pod in version \"v1\" cannot be handled as a Pod: strict decoding error: error converting YAML to JSON: yaml: unmarshal errors:\n  line 3: key \"name\" already set in map, unknown field \"spec.foo\""
+    );
+}
+
+#[test]
+fn a_few_bytes_of_yaml_do_not_become_millions_of_nodes() {
+    let mut body = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..9 {
+        let before = vec![format!("*a{}", level - 1); 10].join(", ");
+        body += &format!("a{level}: &a{level} [{before}]\n");
+    }
+    let pod = expected("", "v1", "Pod");
+    let error = request(body.as_bytes(), Media::Yaml, &pod, Strictness::Warn).unwrap_err();
+    assert!(error.0.contains("error converting YAML to JSON: yaml: "), "{error}");
+    let deep = "[".repeat(MAX_DEPTH * 3);
+    assert!(request(deep.as_bytes(), Media::Yaml, &pod, Strictness::Warn).is_err());
+}
+
+#[test]
+fn a_protobuf_body_says_its_kind_in_its_envelope() {
+    let pod = expected("", "v1", "Pod");
+    let value = json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "a"}});
+    let body = crate::protobuf::encode_object(&value, builtin(), pod.ty);
+    let decoded = request(&body, Media::Protobuf, &pod, Strictness::Strict).unwrap();
+    assert_eq!((&decoded.value["kind"], &decoded.value["metadata"]["name"]), (&json!("Pod"), &json!("a")));
+    let error = request(b"k8s\0", Media::Protobuf, &pod, Strictness::Strict).unwrap_err();
+    assert_eq!(error.0, "the object provided is unrecognized (must be of type Pod): empty body (6b387300)");
+}
+
 proptest! {
+    #[test]
+    fn any_yaml_is_answered(body in "[-a-c:{}\\[\\], \n&*!'\"#|>?%@0-9]{0,40}") {
+        let _ = request(body.as_bytes(), Media::Yaml, &expected("", "v1", "Pod"), Strictness::Warn);
+    }
+
     #[test]
     fn any_body_is_answered(body in proptest::collection::vec(any::<u8>(), 0..80)) {
         let _ = request(&body, Media::Json, &expected("", "v1", "Pod"), Strictness::Warn);

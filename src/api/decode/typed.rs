@@ -9,12 +9,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Number, Value};
 
+use super::PROBLEMS_AT_MOST;
 use super::scan::{Scanner, Start, SyntaxError, any_number, literal};
 use crate::schema::{Alternative, Field, Object, Place, Scalar, Schema, Type, TypeId};
 use crate::value::{Quantity, base64, duration, time::Instant};
-
-/// Problems named of one body at most; upstream's bound.
-const PROBLEMS_AT_MOST: usize = 100;
 
 /// A step from the whole body towards a value.
 enum Step<'s, 'b> {
