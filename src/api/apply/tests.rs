@@ -1,5 +1,5 @@
 //! Apply and ownership against what upstream's API server answered (cases/upstream.jsonl,
-//! written by scripts/apply-cases), and what must hold of any objects.
+//! written by scripts/upstream-cases), and what must hold of any objects.
 
 use std::collections::BTreeMap;
 

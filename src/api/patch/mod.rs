@@ -9,6 +9,8 @@
 mod json;
 mod merge;
 mod strategic;
+#[cfg(test)]
+mod tests;
 pub mod words;
 
 pub use json::{json, unknown_fields};
