@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::owners::{managed_of, put_managed, take_managed};
 use super::*;
-use crate::meta;
+use crate::kinds::registry;
 use crate::schema::builtin;
+use crate::{canonical, default, meta};
 
 /// The time of a recorded write: the latest that its result shows.
 fn time_of(case: &Value) -> String {
@@ -31,35 +32,18 @@ fn timeless(list: Option<&Value>) -> Value {
     list
 }
 
-/// Absent and null are one, and so are numbers and lists of nothing.
-fn without_nulls(value: &Value) -> Value {
-    match value {
-        Value::Object(members) => {
-            let kept = members.iter().map(|(name, value)| (name.clone(), without_nulls(value)));
-            Value::Object(kept.filter(|(_, value)| !value.is_null()).collect::<Map<_, _>>())
-        }
-        Value::Array(items) => Value::Array(items.iter().map(without_nulls).collect()),
-        scalar => scalar.clone(),
+/// An object as it is stored, without what the server chooses and the door puts back.
+fn settled(target: &Target<'_>, object: &Value) -> Value {
+    let mut object = object.clone();
+    default::fill(target.schema, target.ty, &mut object);
+    let (group, version) = target.api_version.split_once('/').unwrap_or(("", target.api_version));
+    (registry().by_kind(group, version, target.kind).unwrap().strategy.default)(&mut object);
+    canonical::normalise(target.schema, target.ty, &mut object);
+    for name in ["managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "namespace"] {
+        meta::remove(&mut object, &format!("metadata.{name}"));
     }
-}
-
-/// What of `ours` is not in `theirs`, by path: theirs has defaults besides.
-fn beyond(path: &str, ours: &Value, theirs: &Value, out: &mut Vec<String>) {
-    match (ours, theirs) {
-        (Value::Object(ours), Value::Object(theirs)) => {
-            for (name, value) in ours {
-                beyond(&format!("{path}.{name}"), value, theirs.get(name).unwrap_or(&Value::Null), out);
-            }
-        }
-        (Value::Array(ours), Value::Array(theirs)) if ours.len() == theirs.len() => {
-            for (at, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
-                beyond(&format!("{path}[{at}]"), ours, theirs, out);
-            }
-        }
-        (Value::Object(ours), Value::Null) if ours.is_empty() => {}
-        (ours, theirs) if ours == theirs => {}
-        (ours, theirs) => out.push(format!("{path}: {ours} where upstream has {theirs}")),
-    }
+    meta::remove(&mut object, if target.subresource.is_empty() { "status" } else { "spec" });
+    object
 }
 
 fn check(case: &Value, live: Option<&Value>) -> Vec<String> {
@@ -111,15 +95,10 @@ fn check(case: &Value, live: Option<&Value>) -> Vec<String> {
     match (answer, case.get("refused")) {
         (Ok(applied), None) => {
             compare_entries(&applied.object, &case["object"], &mut problems);
-            let [mut ours, mut theirs] = [&applied.object, &case["object"]].map(without_nulls);
-            take_managed(&mut ours);
-            take_managed(&mut theirs);
-            for name in ["resourceVersion", "generation"] {
-                meta::remove(&mut ours, &format!("metadata.{name}"));
+            let [ours, theirs] = [&applied.object, &case["object"]].map(|it| settled(&target, it));
+            if ours.to_string() != theirs.to_string() {
+                problems.push(format!("{ours}\n    where upstream has\n  {theirs}"));
             }
-            // What a main door's apply says of status is put back afterwards.
-            meta::remove(&mut ours, if subresource.is_empty() { "status" } else { "spec" });
-            beyond("", &ours, &theirs, &mut problems);
         }
         (Err(error), Some(refused)) => {
             let (code, reason, message, causes) = match &error {
