@@ -1,0 +1,151 @@
+//! Upstream's records against the built server: every case is played and compared.
+//!
+//! `tests/oracle/record` runs the same player against upstream and keeps what it answers.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::client::Server;
+use crate::compare::{self, ALLOWED_AT_MOST, Allowed};
+use crate::table::{self, Group};
+use crate::{normal, play, records};
+
+/// A case shows at most so many of its differences.
+const SHOWN: usize = 12;
+const REQUESTS_AT_LEAST: usize = 250;
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+fn chosen(group: &Group) -> bool {
+    std::env::var("CLUSTER_ORACLE_ONLY").map_or(true, |only| only.split(',').any(|name| name == group.name))
+}
+
+/// One group's cases as a server answers them, in symbols, and what was refused that makes ready.
+fn answers(server: &Server, group: &Group) -> (Vec<(String, Vec<Value>)>, Vec<String>) {
+    let played = runtime().block_on(play::group(server, group));
+    let refused = played.iter().flat_map(|case| {
+        case.refused.iter().map(|what| format!("{}/{}: refused: {what}", group.name, case.name))
+    });
+    let refused = refused.collect();
+    (played.iter().map(|case| (case.name.clone(), normal::normalise(case))).collect(), refused)
+}
+
+#[test]
+fn the_built_server_answers_as_upstream_was_recorded() {
+    if let Some(folder) = std::env::var_os("CLUSTER_ORACLE_RECORD") {
+        let server = Server::from_folder(&PathBuf::from(folder));
+        for group in table::groups().iter().filter(|group| chosen(group)) {
+            let (answers, refused) = answers(&server, group);
+            records::write(&group.name, &answers);
+            assert!(refused.is_empty(), "the table is wrong:\n{}", refused.join("\n"));
+        }
+        return;
+    }
+    let Some(folder) = std::env::var_os("CLUSTER_ORACLE_AGAINST") else {
+        println!("the built program has no server yet");
+        return;
+    };
+    let server = Server::from_folder(&PathBuf::from(folder));
+    let mut verdict = Verdict::new();
+    for group in table::groups().iter().filter(|group| chosen(group)) {
+        let (answers, refused) = answers(&server, group);
+        verdict.group(group, &answers);
+        verdict.refused(&refused);
+    }
+    println!("{}", verdict.summary());
+    assert!(verdict.report.is_empty(), "{}\n{}", verdict.report, verdict.summary());
+}
+
+/// What was found, against what is expected.
+struct Verdict {
+    allowed: Vec<Allowed>,
+    not_yet: std::collections::BTreeMap<String, String>,
+    report: String,
+    same: usize,
+    waiting: usize,
+}
+
+impl Verdict {
+    fn new() -> Self {
+        let (allowed, not_yet) = (compare::allowed(), compare::not_yet());
+        Self { allowed, not_yet, report: String::new(), same: 0, waiting: 0 }
+    }
+
+    fn group(&mut self, group: &Group, answers: &[(String, Vec<Value>)]) {
+        let recorded = records::read(&group.name);
+        for (name, ours) in answers {
+            let case = format!("{}/{name}", group.name);
+            let upstream = recorded.get(name).unwrap_or_else(|| panic!("{case} has no record"));
+            let found: Vec<_> = compare::differences(upstream, ours)
+                .into_iter()
+                .filter(|difference| !self.allowed.iter().any(|row| row.covers(&case, &difference.path)))
+                .collect();
+            self.case(&case, group, &found);
+        }
+    }
+
+    /// Told only where something fails: a case that makes ready and passes is no matter.
+    fn refused(&mut self, refused: &[String]) {
+        if !self.report.is_empty() {
+            refused.iter().for_each(|what| self.report.push_str(&format!("{what}\n")));
+        }
+    }
+
+    fn case(&mut self, case: &str, group: &Group, found: &[compare::Difference]) {
+        match (found.is_empty(), self.not_yet.get(case)) {
+            (true, None) => self.same += 1,
+            (false, Some(_)) => self.waiting += 1,
+            (true, Some(_)) => {
+                let _ = writeln!(self.report, "{case}: passes: strike it from tests/oracle/not-yet.yaml");
+            }
+            (false, None) => {
+                let _ = writeln!(self.report, "{case} ({}): {} differences", group.about.trim(), found.len());
+                for difference in found.iter().take(SHOWN) {
+                    let _ = writeln!(self.report, "    {difference}");
+                }
+            }
+        }
+    }
+
+    fn summary(&self) -> String {
+        format!("{} cases as upstream's, {} not yet", self.same, self.waiting)
+    }
+}
+
+#[test]
+fn the_table_is_whole_and_every_case_has_its_record() {
+    let groups = table::groups();
+    let mut requests = 0;
+    for group in &groups {
+        let names: BTreeSet<&str> = group.cases.iter().map(|case| case.name.as_str()).collect();
+        assert_eq!(names.len(), group.cases.len(), "{}: two cases share a name", group.name);
+        let recorded = records::read(&group.name);
+        let recorded: BTreeSet<&str> = recorded.keys().map(String::as_str).collect();
+        assert_eq!(names, recorded, "{}: cases and records differ; tests/oracle/record", group.name);
+        requests += group.cases.iter().flat_map(|case| &case.steps).filter(|step| !step.quiet).count();
+    }
+    assert!(requests >= REQUESTS_AT_LEAST, "only {requests} requests are recorded");
+}
+
+#[test]
+fn few_differences_stay_and_each_says_why() {
+    let allowed = compare::allowed();
+    assert!(allowed.len() <= ALLOWED_AT_MOST, "{} differences are allowed", allowed.len());
+    assert!(allowed.iter().all(|row| row.reason.len() > 20), "a difference gives no reason");
+}
+
+#[test]
+fn no_case_waits_that_is_not_in_the_table() {
+    let known: BTreeSet<String> = table::groups()
+        .iter()
+        .flat_map(|group| group.cases.iter().map(|case| format!("{}/{}", group.name, case.name)))
+        .collect();
+    for case in compare::not_yet().keys() {
+        assert!(known.contains(case), "not-yet.yaml names {case}, which is no case");
+    }
+}
