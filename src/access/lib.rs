@@ -19,8 +19,12 @@ pub mod forbidden;
 pub mod impersonate;
 pub mod lookups;
 pub mod node;
+#[cfg(test)]
+mod property_tests;
 pub mod rbac;
 pub mod review;
+#[cfg(test)]
+mod security_tests;
 pub mod token;
 pub mod user;
 mod words;

@@ -63,7 +63,7 @@ fn append(merged: &mut Value, field: &str, more: Vec<Value>) {
     }
     match merged.get_mut(field).and_then(Value::as_array_mut) {
         Some(own) => own.extend(more),
-        None => merged[field] = Value::Array(more),
+        None => meta::put(merged, field, more),
     }
 }
 

@@ -74,7 +74,7 @@ fn answered(authorizer: &Authorizer, user: &User, mut review: Value) -> Value {
             status(&authorizer.decide(user, &Attributes::path(&verb, &path)), &[])
         }
     };
-    review["status"] = status;
+    meta::put(&mut review, "status", status);
     review
 }
 

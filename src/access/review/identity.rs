@@ -1,6 +1,6 @@
 //! TokenReview and SelfSubjectReview: whose is this, and who am I.
 
-use api::meta::{list_at, str_at};
+use api::meta::{self, list_at, str_at};
 use api::status::Status;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -32,15 +32,15 @@ pub fn token(
         // Upstream has two authenticators of tokens: the other one says the same of each.
         Err(error) => json!({"user": {}, "error": format!("[{}, {error}]", TokenError::Foreign)}),
     };
-    review["status"] = status;
+    meta::put(&mut review, "status", status);
     Ok(review)
 }
 
 /// Who asks.
 pub fn self_subject(user: &User, mut review: Value, now: Timestamp) -> Value {
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
-    review["metadata"] = json!({"creationTimestamp": now.to_string()});
-    review["status"] = json!({"userInfo": user_info(user)});
+    meta::put(&mut review, "metadata", json!({"creationTimestamp": now.to_string()}));
+    meta::put(&mut review, "status", json!({"userInfo": user_info(user)}));
     review
 }
 

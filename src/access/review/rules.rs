@@ -1,6 +1,6 @@
 //! SelfSubjectRulesReview: all that I may do in a namespace, as far as it can be listed.
 
-use api::meta::str_at;
+use api::meta::{self, str_at};
 use api::status::Status;
 use serde_json::{Map, Value, json};
 
@@ -33,9 +33,9 @@ pub fn self_subject_rules(authorizer: &Authorizer, user: &User, mut review: Valu
         status["evaluationError"] = json!(aggregate(&told));
     }
     // The answer does not repeat the question.
-    review["metadata"] = json!({});
-    review["spec"] = json!({});
-    review["status"] = status;
+    meta::put(&mut review, "metadata", json!({}));
+    meta::put(&mut review, "spec", json!({}));
+    meta::put(&mut review, "status", status);
     Ok(review)
 }
 
