@@ -95,8 +95,9 @@ fn check(case: &Value, live: Option<&Value>) -> Vec<String> {
     match (answer, case.get("refused")) {
         (Ok(applied), None) => {
             compare_entries(&applied.object, &case["object"], &mut problems);
-            let [ours, theirs] = [&applied.object, &case["object"]].map(|it| settled(&target, it));
-            if ours.to_string() != theirs.to_string() {
+            let [ours, theirs] =
+                [&applied.object, &case["object"]].map(|it| settled(&target, it).to_string());
+            if ours != theirs {
                 problems.push(format!("{ours}\n    where upstream has\n  {theirs}"));
             }
         }
