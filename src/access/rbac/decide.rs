@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::policy::{Binding, RoleError, Scope, SubjectKey};
-use super::{Policy, Rule};
+use super::policy::{Binding, RoleError, Scope};
+use super::{Policy, Rule, Subject};
 use crate::words::aggregate;
 use crate::{Attributes, Decision, User};
 use api::field_error::quote;
@@ -54,9 +54,8 @@ impl Policy {
         mut see: impl FnMut(&Binding, &Arc<[Rule]>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         let local = (!namespace.is_empty()).then(|| self.namespaces.get(namespace)).flatten();
-        let keys = keys(user);
         for scope in [Some(&self.cluster), local].into_iter().flatten() {
-            for binding in scope.of(&keys) {
+            for binding in scope.of(user) {
                 match self.rules_of(&binding.role, &binding.namespace) {
                     Ok(rules) => see(binding, &rules)?,
                     Err(error) => errors.push(error),
@@ -68,15 +67,12 @@ impl Policy {
 }
 
 impl Scope {
-    fn of<'a>(&'a self, keys: &'a [SubjectKey]) -> impl Iterator<Item = &'a Binding> {
-        let per_key = keys.iter().filter_map(|key| self.by_subject.get(key));
-        per_key.flat_map(|bindings| bindings.values().map(|binding| &**binding))
+    /// The bindings of the user, then those of each of its groups.
+    fn of<'a>(&'a self, user: &'a User) -> impl Iterator<Item = &'a Binding> {
+        let own = self.by_user.get(user.name.as_str());
+        let of_groups = user.groups.iter().filter_map(|group| self.by_group.get(group.as_str()));
+        own.into_iter().chain(of_groups).flat_map(|bindings| bindings.values().map(|binding| &**binding))
     }
-}
-
-fn keys(user: &User) -> Vec<SubjectKey> {
-    let groups = user.groups.iter().map(|group| SubjectKey::Group(group.as_str().into()));
-    std::iter::once(SubjectKey::User(user.name.as_str().into())).chain(groups).collect()
 }
 
 impl Binding {
@@ -92,9 +88,8 @@ impl Binding {
 
     /// The first subject of the binding that the user is.
     fn describe_subject(&self, user: &User) -> String {
-        let keys = keys(user);
-        let is_user = |key: Option<SubjectKey>| key.is_some_and(|key| keys.contains(&key));
-        let subject = self.subjects.iter().find(|subject| is_user(subject.key(&self.namespace)));
+        let is_user = |subject: &&Subject| subject.key(&self.namespace).is_some_and(|key| key.is(user));
+        let subject = self.subjects.iter().find(is_user);
         let Some(subject) = subject else { return String::new() };
         let own = subject.namespace.as_str();
         let namespace = if own.is_empty() { &*self.namespace } else { own };

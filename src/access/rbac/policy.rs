@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Rule;
+use crate::User;
 use crate::user::service_account_name;
 use api::field_error::quote;
 
@@ -69,12 +70,15 @@ pub(super) struct Binding {
 pub(super) struct Scope {
     pub(super) roles: BTreeMap<Box<str>, Arc<[Rule]>>,
     pub(super) bindings: BTreeMap<Box<str>, Arc<Binding>>,
-    /// By user name (service accounts spelled out) or group, then by the binding's name.
-    pub(super) by_subject: BTreeMap<SubjectKey, BTreeMap<Box<str>, Arc<Binding>>>,
+    /// Service accounts are users, by their user names.
+    pub(super) by_user: Index,
+    pub(super) by_group: Index,
 }
 
+/// Bindings by a subject's name, then by their own.
+pub(super) type Index = BTreeMap<Box<str>, BTreeMap<Box<str>, Arc<Binding>>>;
+
 /// How a subject is found: bindings of a user, and bindings of a group.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SubjectKey {
     User(Box<str>),
     Group(Box<str>),
@@ -198,6 +202,13 @@ impl Scope {
         self.roles.is_empty() && self.bindings.is_empty()
     }
 
+    fn index(&mut self, key: SubjectKey) -> (&mut Index, Box<str>) {
+        match key {
+            SubjectKey::User(name) => (&mut self.by_user, name),
+            SubjectKey::Group(name) => (&mut self.by_group, name),
+        }
+    }
+
     fn put_role(&mut self, name: &str, object: &Value) {
         let rules = object.get("rules").and_then(Value::as_array);
         self.roles.insert(name.into(), rules.into_iter().flatten().map(Rule::from_value).collect());
@@ -213,7 +224,8 @@ impl Scope {
             subjects: subjects.into_iter().flatten().map(subject).collect(),
         });
         for key in binding.subjects.iter().filter_map(|subject| subject.key(namespace)) {
-            self.by_subject.entry(key).or_default().insert(name.into(), Arc::clone(&binding));
+            let (index, subject) = self.index(key);
+            index.entry(subject).or_default().insert(name.into(), Arc::clone(&binding));
         }
         self.bindings.insert(name.into(), binding);
     }
@@ -221,12 +233,22 @@ impl Scope {
     fn remove_binding(&mut self, name: &str) {
         let Some(binding) = self.bindings.remove(name) else { return };
         for key in binding.subjects.iter().filter_map(|subject| subject.key(&binding.namespace)) {
-            if let Some(bindings) = self.by_subject.get_mut(&key) {
-                bindings.remove(name);
-                if bindings.is_empty() {
-                    self.by_subject.remove(&key);
-                }
+            let (index, subject) = self.index(key);
+            let Some(bindings) = index.get_mut(&subject) else { continue };
+            bindings.remove(name);
+            if bindings.is_empty() {
+                index.remove(&subject);
             }
+        }
+    }
+}
+
+impl SubjectKey {
+    /// Whether the user is the subject, or in it.
+    pub(super) fn is(&self, user: &User) -> bool {
+        match self {
+            SubjectKey::User(name) => **name == *user.name,
+            SubjectKey::Group(name) => user.is_in(name),
         }
     }
 }
