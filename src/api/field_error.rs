@@ -19,6 +19,8 @@ pub enum ErrorKind {
     Duplicate,
     /// Not of the right form.
     Invalid,
+    /// Not of the right form as a whole: the value is not shown.
+    InvalidWhole,
     /// None of the values that are known.
     NotSupported,
     /// Not allowed here.
@@ -45,7 +47,7 @@ impl ErrorKind {
             Self::NotFound => "FieldValueNotFound",
             Self::Required => "FieldValueRequired",
             Self::Duplicate => "FieldValueDuplicate",
-            Self::Invalid => "FieldValueInvalid",
+            Self::Invalid | Self::InvalidWhole => "FieldValueInvalid",
             Self::NotSupported => "FieldValueNotSupported",
             Self::Forbidden => "FieldValueForbidden",
             Self::TooLong => "FieldValueTooLong",
@@ -62,7 +64,7 @@ impl ErrorKind {
             Self::NotFound => "Not found",
             Self::Required => "Required value",
             Self::Duplicate => "Duplicate value",
-            Self::Invalid | Self::TypeInvalid => "Invalid value",
+            Self::Invalid | Self::InvalidWhole | Self::TypeInvalid => "Invalid value",
             Self::NotSupported => "Unsupported value",
             Self::Forbidden => "Forbidden",
             Self::TooLong => "Too long",
@@ -74,7 +76,15 @@ impl ErrorKind {
     }
 
     fn shows_value(self) -> bool {
-        !matches!(self, Self::Required | Self::Forbidden | Self::TooLong | Self::TooShort | Self::Internal)
+        !matches!(
+            self,
+            Self::Required
+                | Self::Forbidden
+                | Self::InvalidWhole
+                | Self::TooLong
+                | Self::TooShort
+                | Self::Internal
+        )
     }
 }
 
@@ -170,6 +180,7 @@ struct Node {
 #[derive(Debug)]
 enum Part {
     Field(&'static str),
+    Named(String),
     Index(usize),
     Key(String),
 }
@@ -194,6 +205,12 @@ impl Path {
         self.with(Part::Field(name))
     }
 
+    /// A field below by a name that is not known before.
+    #[must_use]
+    pub fn dotted(&self, name: &str) -> Self {
+        self.with(Part::Named(name.to_owned()))
+    }
+
     /// An item of the list here.
     #[must_use]
     pub fn index(&self, at: usize) -> Self {
@@ -214,6 +231,7 @@ impl Display for Path {
         match &node.part {
             Part::Field(name) if node.parent.0.is_some() => write!(f, ".{name}"),
             Part::Field(name) => f.write_str(name),
+            Part::Named(name) => write!(f, ".{name}"),
             Part::Index(at) => write!(f, "[{at}]"),
             Part::Key(key) => write!(f, "[{key}]"),
         }
@@ -385,6 +403,11 @@ impl Errors {
         for detail in details {
             self.invalid(at, detail);
         }
+    }
+
+    /// Not of the right form as a whole.
+    pub fn invalid_whole(&mut self, path: &Path, detail: impl Into<String>) {
+        self.put(ErrorKind::InvalidWhole, path, Value::Null, detail);
     }
 
     /// Not of the right form in each of these ways, showing another value.

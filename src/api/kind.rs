@@ -251,6 +251,9 @@ pub struct Strategy {
     pub unconditional_update: bool,
 }
 
+/// For [`Strategy::generation`]: it is 1, and stays so.
+pub const COUNTED_ONCE: &[&str] = &[""];
+
 impl Strategy {
     /// A kind without rules of its own.
     pub const GENERIC: Self = Self {

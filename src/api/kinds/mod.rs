@@ -19,9 +19,14 @@ use crate::schema::{Schema, builtin};
 
 mod apps;
 mod basic;
+mod batch;
+mod cluster;
+mod endpoints;
+mod events;
 pub mod flow;
 pub mod metadata;
 mod pod;
+mod rbac;
 pub mod rules;
 pub mod scale;
 mod service;
@@ -73,7 +78,17 @@ impl Row {
 }
 
 /// Rows by file, in no order that matters.
-const ROWS: &[&[Row]] = &[apps::ROWS, basic::ROWS, pod::ROWS, service::ROWS];
+const ROWS: &[&[Row]] = &[
+    apps::ROWS,
+    basic::ROWS,
+    batch::ROWS,
+    cluster::ROWS,
+    endpoints::ROWS,
+    events::ROWS,
+    pod::ROWS,
+    rbac::ROWS,
+    service::ROWS,
+];
 
 /// Below `/registry/` where it is not the plural, as upstream has it.
 const KEYS: &[(&str, &str, &str)] = &[
@@ -126,6 +141,7 @@ fn read(table: &str, schema: &Arc<Schema>) -> Vec<Kind> {
             _ => {}
         }
     }
+    share_events(&mut kinds);
     for kind in &mut kinds {
         if let Some(row) = rows.get(&(&*kind.group, &*kind.kind)) {
             overlay(kind, row);
@@ -134,6 +150,18 @@ fn read(table: &str, schema: &Arc<Schema>) -> Vec<Kind> {
         }
     }
     kinds
+}
+
+/// Events of events.k8s.io are kept as core/v1's.
+fn share_events(kinds: &mut [Kind]) {
+    let is = |kind: &Kind, group: &str| &*kind.group == group && &*kind.plural == "events";
+    let Some(core) = kinds.iter().find(|kind| is(kind, "")).map(|kind| kind.stored.clone()) else { return };
+    for kind in kinds.iter_mut().filter(|kind| is(kind, "events.k8s.io")) {
+        kind.stored = core.clone();
+        for version in &mut kind.versions {
+            (version.to_storage, version.from_storage) = (events::to_core, events::from_core);
+        }
+    }
 }
 
 fn group_version(text: &str) -> (&str, &str) {

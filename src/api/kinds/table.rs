@@ -39,6 +39,12 @@ pub const fn wide(name: &'static str, about: About) -> Column {
     Column { name: Cow::Borrowed(name), kind: "string", format: "", about, priority: 1 }
 }
 
+/// A name that is shown with `-o wide` alone.
+#[must_use]
+pub const fn wide_name() -> Column {
+    Column { priority: 1, ..NAME }
+}
+
 /// What a column tells, in our own words.
 pub const fn says(text: &'static str) -> About {
     About::Text(Cow::Borrowed(text))

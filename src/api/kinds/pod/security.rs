@@ -34,40 +34,8 @@ pub(super) fn container_security(at: &At<'_>, host_users: bool, e: &mut Errors) 
     app_armor(&at.get("appArmorProfile"), e);
 }
 
-/// Upstream prints its own type here, whose fields have Go's names.
 fn internal(at: &At<'_>) -> serde_json::Value {
-    const FIELDS: &[&str] = &[
-        "capabilities",
-        "privileged",
-        "seLinuxOptions",
-        "windowsOptions",
-        "runAsUser",
-        "runAsGroup",
-        "runAsNonRoot",
-        "readOnlyRootFilesystem",
-        "allowPrivilegeEscalation",
-        "procMount",
-        "seccompProfile",
-        "appArmorProfile",
-    ];
-    let mut shown = serde_json::Map::new();
-    for name in FIELDS {
-        let mut value = at.get(name).value.cloned().unwrap_or_default();
-        if *name == "capabilities" && value.is_object() {
-            let part = |n: &str| value.get(n).cloned().unwrap_or_default();
-            value = serde_json::json!({"Add": part("add"), "Drop": part("drop")});
-        }
-        let go = if *name == "seLinuxOptions" { "SELinuxOptions".to_owned() } else { capital(name) };
-        shown.insert(go, value);
-    }
-    shown.into()
-}
-
-fn capital(name: &str) -> String {
-    let mut letters = name.chars();
-    letters
-        .next()
-        .map_or_else(String::new, |first| format!("{}{}", first.to_ascii_uppercase(), letters.as_str()))
+    at.value.map_or(serde_json::Value::Null, |value| super::shown::as_upstream(value, "SecurityContext"))
 }
 
 /// A pod's security context.

@@ -18,6 +18,20 @@ pub(super) fn container_difference(old: Option<&Value>, new: Option<&Value>) -> 
     difference(old, new, "EphemeralContainer")
 }
 
+/// A value of the core group as upstream's messages show it.
+pub(in crate::kinds) fn as_upstream(value: &Value, name: &str) -> Value {
+    let ty = builtin().find(&format!("io.k8s.api.core.v1.{name}"));
+    ty.map_or_else(|| value.clone(), |ty| object(Some(value), ty))
+}
+
+/// A template as upstream's messages show it: metadata's fields beside the spec.
+pub(in crate::kinds) fn template(value: &Value) -> Value {
+    let mut shown = value.get("metadata").and_then(Value::as_object).cloned().unwrap_or_default();
+    let spec = value.get("spec").cloned().unwrap_or_default();
+    shown.insert("Spec".to_owned(), as_upstream(&spec, "PodSpec"));
+    Value::Object(shown)
+}
+
 fn difference(old: Option<&Value>, new: Option<&Value>, name: &str) -> String {
     let Some(ty) = builtin().find(&format!("io.k8s.api.core.v1.{name}")) else { return String::new() };
     let lines = |value: Option<&Value>| -> Vec<String> {
@@ -31,7 +45,7 @@ fn difference(old: Option<&Value>, new: Option<&Value>, name: &str) -> String {
 /// Words that Go writes in capitals where they are a whole word of a name.
 const INITIALS: &[&str] = &[
     "api", "dns", "fc", "fs", "gce", "aws", "http", "tcp", "grpc", "id", "ip", "ipc", "pid", "nfs", "iscsi",
-    "rbd", "csi", "uid", "os", "tls", "fqdn", "url", "cpu", "io", "wwids",
+    "rbd", "csi", "uid", "os", "tls", "fqdn", "url", "cpu", "io", "tty",
 ];
 
 fn go_name(name: &str) -> String {
