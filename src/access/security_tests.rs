@@ -1,13 +1,11 @@
 //! Every door, tried by everybody: the whole chain from evidence to decision, over the
 //! default policy as a new cluster has it.
 
-use std::sync::Arc;
-
 use ring::rand::SystemRandom;
 use serde_json::{Value, json};
 
 use crate::authenticate::{Evidence, authenticate};
-use crate::bootstrap::{aggregate, rbac};
+use crate::bootstrap::rbac;
 use crate::fixture::{Objects, at, issuer, key};
 use crate::impersonate::impersonate;
 use crate::lookups::What;
@@ -18,23 +16,28 @@ use crate::{Attributes, Authorizer, FieldRequirement, User};
 
 /// The default policy, aggregated roles filled as their controller fills them.
 fn default_policy(authorizer: &mut Authorizer) {
-    let objects = rbac();
-    let roles = objects.iter().filter(|(kind, _)| *kind == RbacKind::ClusterRole);
-    let mut roles: Vec<Arc<Value>> = roles.map(|(_, role)| Arc::new(role.clone())).collect();
+    let mut objects = rbac();
     // Roles are gathered from gathered ones: as often as there are levels.
     for _ in 0..3 {
-        let all = roles.clone();
-        for role in &mut roles {
-            if let Some(rules) = aggregate(role, &all) {
-                Arc::make_mut(role)["rules"] = Value::Array(rules);
-            }
+        let all = objects.clone();
+        for (_, role) in &mut objects {
+            let Some(selectors) = role.pointer("/aggregationRule/clusterRoleSelectors/0/matchLabels") else {
+                continue;
+            };
+            let wanted = |other: &Value| {
+                let mut labels = selectors.as_object().unwrap().iter();
+                labels.all(|(label, value)| other["metadata"]["labels"].get(label) == Some(value))
+            };
+            let parts = all
+                .iter()
+                .filter(|(_, other)| wanted(other) && other["metadata"]["name"] != role["metadata"]["name"]);
+            let rules: Vec<Value> =
+                parts.flat_map(|(_, other)| other["rules"].as_array().cloned().unwrap_or_default()).collect();
+            role["rules"] = Value::Array(rules);
         }
     }
     for (kind, object) in &objects {
         authorizer.policy.put(*kind, object);
-    }
-    for role in &roles {
-        authorizer.policy.put(RbacKind::ClusterRole, role);
     }
 }
 

@@ -2,7 +2,6 @@
 //! the namespaces of the system and its priority classes. Facts are tables, from which
 //! objects are made; [`reconcile`] says what is to be done where some are there already.
 
-mod aggregate;
 mod bindings;
 mod cluster_roles;
 mod controllers;
@@ -13,7 +12,6 @@ mod tests;
 
 use serde_json::{Value, json};
 
-pub use aggregate::aggregate;
 pub use reconcile::{Change, reconcile};
 
 use crate::rbac::{RbacKind, Rule};

@@ -131,22 +131,3 @@ fn subjects_are_added_and_a_binding_of_another_role_is_made_anew() {
     existing["roleRef"]["name"] = json!("cluster-admin");
     assert_eq!(reconcile(Some(&existing), &wanted), Change::Recreate(wanted));
 }
-
-#[test]
-fn an_aggregated_role_has_the_rules_of_its_parts() {
-    let roles: Vec<_> = rbac().into_iter().filter(|(kind, _)| *kind == RbacKind::ClusterRole).collect();
-    let mut roles: Vec<_> = roles.into_iter().map(|(_, object)| std::sync::Arc::new(object)).collect();
-    let rules_of = |roles: &[std::sync::Arc<Value>], name: &str| {
-        let role = roles.iter().find(|role| role["metadata"]["name"] == name).unwrap();
-        aggregate(role, roles)
-    };
-    let view = rules_of(&roles, "view").unwrap();
-    assert_eq!(view.len(), 12);
-    assert_eq!(rules_of(&roles, "system:node"), None);
-    // The parts of edit are view and system:aggregate-to-edit: once view is filled, edit can be.
-    let index = roles.iter().position(|role| role["metadata"]["name"] == "view").unwrap();
-    let mut filled = (*roles[index]).clone();
-    filled["rules"] = Value::Array(view.clone());
-    roles[index] = std::sync::Arc::new(filled);
-    assert_eq!(rules_of(&roles, "edit").unwrap().len(), 12 + 15);
-}
