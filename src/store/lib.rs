@@ -7,6 +7,7 @@
 mod contract;
 pub mod embedded;
 mod error;
+pub mod etcd;
 mod txn;
 mod types;
 
@@ -16,6 +17,7 @@ mod suite;
 pub use contract::{Store, Watch, WatchSource};
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use error::{BoxedError, StoreError};
+pub use etcd::{Etcd, EtcdOptions, EtcdTls};
 pub use txn::{Check, Compare, Op, OpResult, Txn, TxnResponse};
 pub use types::{
     Batch, Event, EventKind, KeyRange, KeyValue, LeaseId, Previous, Range, RangeResponse, Revision, Status,
@@ -25,8 +27,10 @@ pub use types::{
 /// Bounds that hold on every backend. They are etcd's defaults, so that what was written on one
 /// backend can be written on the other.
 pub mod limits {
-    /// Bytes of all keys and values of one transaction.
+    /// Bytes of one transaction: all keys and values, and [`ENCODING_BYTES`] for each part.
     pub const REQUEST_BYTES: usize = 1_572_864;
+    /// What etcd's encoding adds to an operation, a comparison, and to the whole, at most.
+    pub const ENCODING_BYTES: usize = 64;
     /// Operations in either branch of a transaction, and its comparisons.
     pub const OPERATIONS: usize = 128;
     /// Bytes of one key.

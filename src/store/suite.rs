@@ -5,6 +5,7 @@
 
 mod backends;
 mod history;
+pub(crate) mod servers;
 mod transactions;
 mod watches;
 
@@ -14,34 +15,34 @@ use std::time::Duration;
 use crate::{Batch, Event, EventKind, KeyRange, Op, Range, Revision, Store, Txn, Watch, WatchRequest};
 
 /// Longest that anything is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A store that nothing else uses.
-type Subject = Arc<dyn Store>;
+pub(crate) type Subject = Arc<dyn Store>;
 
-async fn put(store: &Subject, key: &str, value: &str) -> Revision {
+pub(crate) async fn put(store: &Subject, key: &str, value: &str) -> Revision {
     store.txn(Txn::new().then(Op::put(key.to_owned(), value.to_owned()))).await.unwrap().revision
 }
 
-async fn delete(store: &Subject, key: &str) -> Revision {
+pub(crate) async fn delete(store: &Subject, key: &str) -> Revision {
     store.txn(Txn::new().then(Op::delete(key.to_owned()))).await.unwrap().revision
 }
 
-async fn get(store: &Subject, key: &str) -> Option<String> {
+pub(crate) async fn get(store: &Subject, key: &str) -> Option<String> {
     let found = store.range(Range::key(key.to_owned())).await.unwrap();
     found.items.first().map(|item| String::from_utf8(item.value.to_vec()).unwrap())
 }
 
-async fn watch(store: &Subject, prefix: &str, from: Revision) -> Watch {
+pub(crate) async fn watch(store: &Subject, prefix: &str, from: Revision) -> Watch {
     store.watch(WatchRequest::new(KeyRange::prefix(prefix.to_owned()), from)).await.unwrap()
 }
 
-async fn next(watch: &mut Watch) -> Batch {
+pub(crate) async fn next(watch: &mut Watch) -> Batch {
     tokio::time::timeout(PATIENCE, watch.next()).await.expect("a batch in time").unwrap()
 }
 
 /// The next batch that has events.
-async fn next_events(watch: &mut Watch) -> Batch {
+pub(crate) async fn next_events(watch: &mut Watch) -> Batch {
     loop {
         let batch = next(watch).await;
         if !batch.events.is_empty() {
@@ -51,7 +52,7 @@ async fn next_events(watch: &mut Watch) -> Batch {
 }
 
 /// An event in short: `key=value`, `key=value was before`, `key deleted was before`.
-fn short(event: &Event) -> String {
+pub(crate) fn short(event: &Event) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut line = text(&event.key);
     match &event.kind {

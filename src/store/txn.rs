@@ -49,11 +49,13 @@ impl Txn {
         self
     }
 
-    /// Bytes of its keys and values.
+    /// Bytes of its keys and values, and what etcd's encoding adds to them at most.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let compared: usize = self.compares.iter().map(Compare::bytes).sum();
-        self.then.iter().chain(&self.otherwise).map(Op::bytes).sum::<usize>() + compared
+        let done: usize = self.then.iter().chain(&self.otherwise).map(Op::bytes).sum();
+        let parts = 1 + self.compares.len() + self.then.len() + self.otherwise.len();
+        compared + done + parts * limits::ENCODING_BYTES
     }
 
     /// Whether neither branch changes anything.
@@ -268,7 +270,7 @@ mod tests {
             (
                 "too many bytes",
                 Txn::new().then(Op::put("k", vec![0; limits::REQUEST_BYTES])),
-                "the transaction has 1572865 bytes, more than the 1572864 that the store takes; make it smaller",
+                "the transaction has 1572993 bytes, more than the 1572864 that the store takes; make it smaller",
             ),
             ("no key", Txn::new().then(Op::delete("")), "a key is empty"),
             (

@@ -14,6 +14,12 @@ pub(super) fn embedded() -> (tempfile::TempDir, Subject) {
     (folder, Arc::new(store))
 }
 
+/// Two etcds at a time are enough for two cores.
+async fn turn() -> tokio::sync::SemaphorePermit<'static> {
+    static TURNS: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(2);
+    TURNS.acquire().await.unwrap()
+}
+
 macro_rules! suite {
     ($($module:ident: $($test:ident),+;)+) => {
         mod on_embedded {
@@ -22,6 +28,20 @@ macro_rules! suite {
                 async fn $test() {
                     let (_folder, store) = super::embedded();
                     super::super::$module::$test(store).await;
+                }
+            )+)+
+        }
+
+        mod on_etcd {
+            $($(
+                #[tokio::test]
+                async fn $test() {
+                    for binary in super::super::servers::binaries() {
+                        let _turn = super::turn().await;
+                        let server = super::super::servers::Server::start(&binary, &[]).await;
+                        eprintln!("on {}", server.binary().display());
+                        super::super::$module::$test(std::sync::Arc::new(server.store().await)).await;
+                    }
                 }
             )+)+
         }

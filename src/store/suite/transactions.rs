@@ -139,9 +139,9 @@ pub(super) async fn limits_are_the_same_everywhere(store: Subject) {
     store.txn(puts(limits::OPERATIONS)).await.unwrap();
     let error = store.txn(puts(limits::OPERATIONS + 1)).await.unwrap_err();
     assert!(matches!(error, StoreError::TooManyOperations { count: 129, .. }), "{error}");
-    // What a request adds to its keys and values is the backend's own.
-    store.txn(sized(limits::REQUEST_BYTES - 3)).await.unwrap();
-    let error = store.txn(sized(limits::REQUEST_BYTES)).await.unwrap_err();
+    let largest = limits::REQUEST_BYTES - "key".len() - 2 * limits::ENCODING_BYTES;
+    store.txn(sized(largest)).await.unwrap();
+    let error = store.txn(sized(largest + 1)).await.unwrap_err();
     assert!(matches!(error, StoreError::TooLarge { .. }), "{error}");
     assert_eq!(error.class(), Class::Invalid);
 }

@@ -160,7 +160,7 @@ pub(super) async fn watches_that_come_and_go_under_load_miss_and_repeat_nothing(
             let (mut reached, mut seen) = (Revision(1), BTreeMap::<_, Vec<u64>>::new());
             while reached < Revision(last) {
                 let mut events = watch(&store, "k", reached.next()).await;
-                for _ in 0..=(reader * 7) {
+                for _ in 0..=(20 + reader * 7) {
                     let batch = next(&mut events).await;
                     assert!(batch.revision > reached, "{} after {reached}", batch.revision);
                     reached = batch.revision;
