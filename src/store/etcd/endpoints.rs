@@ -94,7 +94,8 @@ impl Endpoints {
             match failed {
                 Fault::NotDone(mut detail) => {
                     // A server that does not trust us hangs up, often before it has said so.
-                    if endpoint.url.starts_with("https") && detail.contains("connection closed") {
+                    let hung_up = ["connection closed", "broken pipe", "reset"];
+                    if endpoint.url.starts_with("https") && hung_up.iter().any(|said| detail.contains(said)) {
                         detail += " (does it trust this client's certificate?)";
                     }
                     tracing::debug!(endpoint = endpoint.url, detail, "etcd: on to the next endpoint");

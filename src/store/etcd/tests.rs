@@ -82,8 +82,9 @@ async fn a_stopped_etcd_leaves_writes_unknown_and_reads_late() {
         assert_eq!(written.class(), Class::Conflict);
         server.signal(Signal::CONT);
         answered(|| store.txn(write("after"))).await;
-        // It had lain in etcd's socket, and was done: that is what unknown means.
-        assert_eq!(get(&store, "new").await.as_deref(), Some("1"));
+        // It lay in etcd's socket, and so did our giving up: whichever was read first.
+        let outcome = get(&store, "new").await;
+        assert!(matches!(outcome.as_deref(), None | Some("1")), "{outcome:?}");
     }
 }
 
