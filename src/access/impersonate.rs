@@ -30,10 +30,15 @@ pub struct Impersonated {
 
 /// Whom the request's headers ask to act as; none if they do not. Names of headers are in
 /// lower case. The server drops these headers afterwards: nothing further may see them.
-pub fn wanted<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Option<User>, Status> {
+/// A value that is not text is refused: passed over, the request would be made as who asks.
+pub fn wanted<'a, V: AsRef<[u8]>>(
+    headers: impl Iterator<Item = (&'a str, V)>,
+) -> Result<Option<User>, Status> {
     let (mut user, mut asked) = (User::default(), false);
     for (name, value) in headers {
         let Some(part) = name.strip_prefix("impersonate-") else { continue };
+        let value = std::str::from_utf8(value.as_ref());
+        let value = value.map_err(|_| Status::bad_request(format!("the header {name} is not UTF-8")))?;
         match part {
             "user" if user.name.is_empty() => value.clone_into(&mut user.name),
             "uid" if user.uid.is_empty() => value.clone_into(&mut user.uid),

@@ -51,6 +51,9 @@ fn headers_say_whom_to_act_as() {
     assert_eq!(user.extra["bad%zz"], ["x"]);
     assert_eq!(wanted_of(&[("accept", "*/*")]), Ok(None));
     assert_eq!(wanted_of(&[("impersonate-user", "")]), Ok(None));
+    let bytes: [(&str, &[u8]); 2] = [("accept", b"\xff"), ("impersonate-user", b"b\xffb")];
+    let refused = wanted(bytes.into_iter()).unwrap_err();
+    assert_eq!((refused.code, refused.message.as_str()), (400, "the header impersonate-user is not UTF-8"));
     assert_eq!(
         wanted_of(&[("impersonate-group", "devs")]).unwrap_err(),
         concat!(

@@ -78,6 +78,16 @@ pub fn rbac() -> Vec<(RbacKind, Value)> {
         .collect()
 }
 
+/// The group of the cluster's administrators. They may do everything by a binding, which
+/// can be taken away; what `system:masters` may do cannot.
+pub const ADMINISTRATORS: &str = "cluster:administrators";
+
+/// The binding of the administrators, which upstream leaves to whoever sets a cluster up.
+pub fn administrators() -> (RbacKind, Value) {
+    let group = json!({"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": ADMINISTRATORS});
+    (RbacKind::ClusterRoleBinding, table::bind(ADMINISTRATORS, "", "cluster-admin", vec![group]))
+}
+
 /// What every node may do that is not divided by node: the rules of `system:node`.
 pub fn node_rules() -> Vec<Rule> {
     let node = cluster_roles::CLUSTER_ROLES.iter().find(|role| role.name == cluster_roles::NODE);

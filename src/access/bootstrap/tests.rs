@@ -131,3 +131,18 @@ fn subjects_are_added_and_a_binding_of_another_role_is_made_anew() {
     existing["roleRef"]["name"] = json!("cluster-admin");
     assert_eq!(reconcile(Some(&existing), &wanted), Change::Recreate(wanted));
 }
+
+#[test]
+fn administrators_may_do_everything_while_they_are_bound() {
+    let mut policy = Policy::new();
+    for (kind, object) in rbac() {
+        policy.put(kind, &object);
+    }
+    let user = User::new("ann", &[ADMINISTRATORS]);
+    let asked = Attributes::resource("delete", "", "nodes");
+    assert!(!policy.decide(&user, &asked).is_allowed());
+    let (kind, binding) = administrators();
+    policy.put(kind, &binding);
+    assert!(policy.decide(&user, &asked).is_allowed());
+    assert!(policy.decide(&user, &Attributes::path("get", "/metrics")).is_allowed());
+}
