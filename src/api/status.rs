@@ -285,10 +285,16 @@ impl Status {
         Self::failure(500, "InternalError", format!("Internal error occurred: {error}")).because(vec![cause])
     }
 
+    /// 500 without a reason: what upstream makes of an error that has none.
+    #[must_use]
+    pub fn unknown(message: impl Into<String>) -> Self {
+        Self::failure(500, "", message)
+    }
+
     /// Whether nothing went wrong.
     #[must_use]
     pub fn is_success(&self) -> bool {
-        self.reason.is_empty()
+        self.code < 400
     }
 
     /// The HTTP status to answer with.
@@ -393,6 +399,10 @@ mod tests {
             (
                 Status::no_such_path(),
                 r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"the server could not find the requested resource","reason":"NotFound","details":{},"code":404}"#,
+            ),
+            (
+                Status::unknown("x"),
+                r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"x","code":500}"#,
             ),
             (
                 Status::internal("x"),

@@ -67,7 +67,7 @@ pub(super) fn validate(request: &Request, pod: &Value, world: &World) -> Result<
     let enforced = meta::annotation(&account, ENFORCE).is_some_and(is_true);
     match (enforced, late) {
         (false, _) => Ok(()),
-        (true, true) => secrets::limit_ephemeral(&account, pod).map_err(Status::internal),
+        (true, true) => secrets::limit_ephemeral(&account, pod).map_err(Status::unknown),
         (true, false) => secrets::limit(&account, pod).map_err(|why| request.forbidden(pod, why)),
     }
 }

@@ -65,7 +65,7 @@ fn check_binding(authorizer: &Authorizer, user: &User, write: Write) -> Result<(
         "ClusterRole" => "clusterroles",
         "Role" => "roles",
         other => {
-            return Err(Status::internal(format!("unsupported role reference kind: {}", quote(other))));
+            return Err(Status::unknown(format!("unsupported role reference kind: {}", quote(other))));
         }
     };
     let bind = Attributes::resource("bind", &role.group, resource);
@@ -76,7 +76,7 @@ fn check_binding(authorizer: &Authorizer, user: &User, write: Write) -> Result<(
         RoleError::NotFound { .. } => {
             Status::not_found(Qualified { group: RBAC, name: write.kind.plural() }, &role.name)
         }
-        RoleError::Kind(_) => Status::internal(error.told()),
+        RoleError::Kind(_) => Status::unknown(error.told()),
     })?;
     covered(&authorizer.policy, user, write, &rules).map_err(|why| refusal(write, &why))
 }

@@ -389,6 +389,10 @@ fn a_pod_certificate_is_asked_for_a_pod_that_mounts_one() {
             r#"pod "shop/cert" does not mount a podCertificate projected volume for signer "acme.io/other""#,
         ),
         (&[("podUID", "u-x")], r#"contains pod UID ("u-x") which differs from running pod "u-cert""#),
+        (
+            &[("podName", "none")],
+            r#"while retrieving pod "shop/none" named in the PodCertificateRequest: pod "none" not found"#,
+        ),
         (&[("nodeUID", "u-x")], r#"names node UID "u-x", inconsistent with the running node ("u-n1")"#),
     ] {
         let told = ask(change).unwrap_err();

@@ -209,14 +209,15 @@ fn same_uid(
     };
     let Some(found) = ask.world.objects.identity(what, namespace, name) else {
         let key = if namespace.is_empty() { name.to_owned() } else { format!("{namespace}/{name}") };
-        let key = quote(&key);
-        let why = format!("while retrieving {word} {key} named in the PodCertificateRequest: not found");
-        return Err(Status::internal(why));
+        let (key, name, singular) = (quote(&key), quote(name), word.replace(' ', ""));
+        return Err(Status::unknown(format!(
+            "while retrieving {word} {key} named in the PodCertificateRequest: {singular} {name} not found"
+        )));
     };
     if found.uid == claimed {
         return Ok(());
     }
-    Err(Status::internal(differs(&quote(claimed), &quote(&found.uid))))
+    Err(Status::unknown(differs(&quote(claimed), &quote(&found.uid))))
 }
 
 fn signer(ask: Ask, pod: &Value, account: &str, key: &str) -> Result<(), Status> {
