@@ -56,6 +56,8 @@ pub use reset::Reset;
 pub use scale::{ReplicasPaths, from_scale, to_scale};
 pub use set::FieldSet;
 
+use crate::kind::Kind;
+use crate::meta;
 use crate::schema::{Schema, TypeId};
 
 /// What is written: a kind at a version, through which door.
@@ -83,6 +85,28 @@ pub trait Versions {
     /// there; nothing where that version is not
     /// known (any more): then entries of that version are dropped.
     fn at<'o>(&self, object: &'o Value, api_version: &str) -> Option<(Cow<'o, Value>, TypeId)>;
+}
+
+/// A kind converts by way of the form that it is kept in. Which version an object is at, its
+/// `apiVersion` says.
+impl Versions for Kind {
+    fn at<'o>(&self, object: &'o Value, api_version: &str) -> Option<(Cow<'o, Value>, TypeId)> {
+        let row = |api_version: &str| {
+            let name = api_version.rsplit_once('/').map_or(api_version, |(_, name)| name);
+            self.version(name).filter(|_| self.api_version(name) == api_version)
+        };
+        let to = row(api_version)?;
+        let is_at = meta::str_at(object, "apiVersion");
+        if is_at == api_version {
+            return Some((Cow::Borrowed(object), to.object));
+        }
+        let from = row(is_at)?;
+        let mut object = object.clone();
+        (from.to_storage)(&mut object);
+        (to.from_storage)(&mut object);
+        meta::put(&mut object, "apiVersion", api_version);
+        Some((Cow::Owned(object), to.object))
+    }
 }
 
 /// A kind with one version.

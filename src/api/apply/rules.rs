@@ -276,3 +276,21 @@ fn parts_of_what_has_become_one_value_are_owned_as_one() {
         [r#"x Update {"f:spec":{"f:type":{}}}"#, r#"me Update {"f:spec":{"f:selector":{}}}"#]
     );
 }
+
+#[test]
+fn a_kind_of_several_versions_converts_by_what_the_object_says_it_is() {
+    let registry = crate::kinds::registry();
+    let kind = registry.by_kind("autoscaling", "v2", "HorizontalPodAutoscaler").unwrap();
+    let object = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "spec": {"maxReplicas": 3}});
+    let (same, _) = kind.at(&object, "autoscaling/v2").unwrap();
+    assert!(matches!(same, Cow::Borrowed(_)));
+    let (other, ty) = kind.at(&object, "autoscaling/v1").unwrap();
+    assert_eq!(
+        (meta::str_at(&other, "apiVersion"), &other["spec"]["maxReplicas"]),
+        ("autoscaling/v1", &json!(3))
+    );
+    assert_eq!(Some(ty), kind.schema.find_kind("autoscaling", "v1", "HorizontalPodAutoscaler"));
+    let (back, _) = kind.at(&other, "autoscaling/v2").unwrap();
+    assert_eq!(*back, object);
+    assert!(kind.at(&object, "autoscaling/v2beta1").is_none() && kind.at(&object, "v1").is_none());
+}
