@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cluster-build/
 HOST := $(shell rustc --print host-tuple 2>/dev/null)
 BIN := $(CARGO_TARGET_DIR)/$(HOST)/debug
 
-.PHONY: help demo demo-down test check bench dist sweep setup
+.PHONY: help demo demo-down test check bench dist sweep fuzz setup
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ bench: setup
 ## make sweep      kill `up` and `down` at every journal write, a fresh cluster each (long)
 sweep: setup
 	@scripts/sweep
+
+## make fuzz       hostile input for an hour for each door that takes any (FUZZ_SECONDS)
+fuzz: setup
+	@FUZZ_SECONDS=$${FUZZ_SECONDS:-3600} cargo test --release -p api fuzz:: -- --nocapture
 
 ## make dist       the optimised static binary, in dist/
 dist: setup

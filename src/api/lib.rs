@@ -12,6 +12,8 @@ pub mod canonical;
 pub mod decode;
 pub mod default;
 pub mod field_error;
+#[cfg(test)]
+mod fuzz;
 pub mod kind;
 pub mod kinds;
 pub mod meta;

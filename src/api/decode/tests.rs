@@ -210,6 +210,14 @@ fn a_few_bytes_of_yaml_do_not_become_millions_of_nodes() {
     assert!(error.0.contains("error converting YAML to JSON: yaml: "), "{error}");
     let deep = "[".repeat(MAX_DEPTH * 3);
     assert!(request(deep.as_bytes(), Media::Yaml, &pod, Strictness::Warn).is_err());
+    // In maps, as deep as is read and deeper, the parser needs more stack than a thread has.
+    for depth in [90, 120, MAX_DEPTH] {
+        let deep = "{a: ".repeat(depth) + &"}".repeat(depth);
+        let read = request(deep.as_bytes(), Media::Yaml, &pod, Strictness::Ignore);
+        assert_eq!(read.is_ok(), depth < 100, "{depth}: {read:?}");
+        let key = format!("? {deep}");
+        assert!(request(key.as_bytes(), Media::Yaml, &pod, Strictness::Ignore).is_err());
+    }
 }
 
 #[test]

@@ -15,6 +15,14 @@ use super::MAX_DEPTH;
 /// Nodes that a body may have, those that anchors repeat included.
 const NODES_AT_MOST: usize = 500_000;
 
+/// Nesting that is read. Less than JSON's: manifests of custom resources come to about forty.
+const DEPTH: usize = MAX_DEPTH / 4;
+
+/// Stack that a level of nesting may take, and how much is added where less is left: the
+/// parser recurses, with large frames, and a request's thread has 2 MiB.
+const LEVEL_BYTES: usize = 128 * 1024;
+const MORE_BYTES: usize = 2 * 1024 * 1024;
+
 /// A tree with the keys that came twice in it.
 struct Tree {
     value: Value,
@@ -27,7 +35,7 @@ pub(super) fn to_json(body: &[u8]) -> Result<(Vec<u8>, Vec<String>), String> {
     let text = std::str::from_utf8(body).map_err(|_| words("yaml: invalid UTF-8"))?;
     let options = serde_yaml::options! {
         budget: serde_yaml::budget! {
-            max_depth: MAX_DEPTH / 2,
+            max_depth: DEPTH,
             max_nodes: NODES_AT_MOST,
             max_events: 4 * NODES_AT_MOST,
             max_documents: 1,
@@ -50,7 +58,7 @@ fn words(error: &str) -> String {
 
 impl<'de> Deserialize<'de> for Tree {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TreeVisitor)
+        stacker::maybe_grow(LEVEL_BYTES, MORE_BYTES, || deserializer.deserialize_any(TreeVisitor))
     }
 }
 

@@ -115,6 +115,7 @@ pub(super) const ROWS: &[Row] = &[
             wide("Selector", About::Field("JobSpec", "selector")),
         ],
         cells: cron_cells,
+        inert: "batch/v1 CronJob: no controller of this cluster acts on CronJobs yet",
         ..Row::new("batch", "CronJob")
     },
 ];
