@@ -6,9 +6,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says where")]
 
 mod client;
+mod commands;
 mod compare;
 mod normal;
 mod oracle;
 mod play;
 mod records;
+mod server;
 mod table;

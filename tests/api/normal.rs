@@ -216,7 +216,7 @@ impl Symbols {
 
     /// Chosen values inside of a longer text.
     fn text(&self, text: &str) -> String {
-        let mut out = text.to_owned();
+        let mut out = times_replaced(text);
         for (name, symbol) in &self.names {
             out = out.replace(name.as_str(), symbol);
         }
@@ -231,7 +231,6 @@ impl Symbols {
         if ["esource version", "ResourceVersion", "resourceVersion"].iter().any(|word| out.contains(word)) {
             out = self.numbers_replaced(&out);
         }
-        out = times_replaced(&out);
         for prefix in self.prefixes() {
             out = suffix_replaced(&out, prefix);
         }
@@ -252,8 +251,8 @@ impl Symbols {
                 digits.push(digit);
                 continue;
             }
-            let chosen =
-                digits.parse::<u64>().is_ok_and(|number| number > CODES) && !self.sent.contains(&digits);
+            let sent = || self.sent.split(|c: char| !c.is_ascii_digit()).any(|number| number == digits);
+            let chosen = digits.parse::<u64>().is_ok_and(|number| number > CODES) && !sent();
             out.push_str(if chosen { "<version>" } else { &digits });
             digits.clear();
             out.extend(c);
@@ -290,7 +289,7 @@ fn token_parts(text: &str) -> Option<(Value, Value)> {
 }
 
 /// Lower-case hexadecimal in the shape 8-4-4-4-12, at this byte.
-fn uid_at(text: &str, at: usize) -> Option<&str> {
+pub(crate) fn uid_at(text: &str, at: usize) -> Option<&str> {
     let found = text.get(at..at + 36)?;
     let right = found.bytes().enumerate().all(|(i, byte)| match i {
         8 | 13 | 18 | 23 => byte == b'-',

@@ -4,14 +4,16 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::Path;
 
 use serde_json::Value;
 
 use crate::client::Server;
+use crate::commands::{self, Script};
 use crate::compare::{self, ALLOWED_AT_MOST, Allowed};
+use crate::server::Running;
 use crate::table::{self, Group};
-use crate::{normal, play, records};
+use crate::{normal, play, records, server};
 
 /// A case shows at most so many of its differences.
 const SHOWN: usize = 12;
@@ -21,8 +23,8 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-fn chosen(group: &Group) -> bool {
-    std::env::var("CLUSTER_ORACLE_ONLY").map_or(true, |only| only.split(',').any(|name| name == group.name))
+fn chosen(name: &str) -> bool {
+    std::env::var("CLUSTER_ORACLE_ONLY").map_or(true, |only| only.split(',').any(|one| one == name))
 }
 
 /// One group's cases as a server answers them, in symbols, and what was refused that makes ready.
@@ -35,30 +37,76 @@ fn answers(server: &Server, group: &Group) -> (Vec<(String, Vec<Value>)>, Vec<St
     (played.iter().map(|case| (case.name.clone(), normal::normalise(case))).collect(), refused)
 }
 
+/// What a set of answers belongs to.
+struct Source<'a> {
+    name: String,
+    about: &'a str,
+}
+
+fn of_group(group: &Group) -> Source<'_> {
+    Source { name: group.name.clone(), about: &group.about }
+}
+
+fn of_script(script: &Script) -> Source<'_> {
+    Source { name: format!("clients-{}", script.name), about: &script.about }
+}
+
 #[test]
 fn the_built_server_answers_as_upstream_was_recorded() {
     if let Some(folder) = std::env::var_os("CLUSTER_ORACLE_RECORD") {
-        let server = Server::from_folder(&PathBuf::from(folder));
-        for group in table::groups().iter().filter(|group| chosen(group)) {
-            let (answers, refused) = answers(&server, group);
-            records::write(&group.name, &answers);
-            assert!(refused.is_empty(), "the table is wrong:\n{}", refused.join("\n"));
-        }
-        return;
+        return record(&Running::upstream(Path::new(&folder)));
     }
-    let Some(folder) = std::env::var_os("CLUSTER_ORACLE_AGAINST") else {
-        println!("the built program has no server yet");
-        return;
-    };
-    let server = Server::from_folder(&PathBuf::from(folder));
+    let Some(running) = started() else { return };
+    let admin = running.server();
     let mut verdict = Verdict::new();
-    for group in table::groups().iter().filter(|group| chosen(group)) {
-        let (answers, refused) = answers(&server, group);
-        verdict.group(group, &answers);
+    for group in table::groups().iter().filter(|group| chosen(&group.name)) {
+        let (answers, refused) = answers(&admin, group);
+        verdict.source(&of_group(group), &answers);
         verdict.refused(&refused);
     }
-    println!("{}", verdict.summary());
-    assert!(verdict.report.is_empty(), "{}\n{}", verdict.report, verdict.summary());
+    verdict.end(&running);
+}
+
+#[test]
+fn real_clients_print_what_they_print_against_upstream() {
+    if std::env::var_os("CLUSTER_ORACLE_RECORD").is_some() {
+        return;
+    }
+    let Some(clients) = commands::clients() else { return };
+    let Some(running) = started() else { return };
+    let mut verdict = Verdict::new();
+    for script in commands::scripts().iter().filter(|script| chosen(&of_script(script).name)) {
+        verdict.source(&of_script(script), &commands::play(&running, &clients, script));
+    }
+    verdict.end(&running);
+}
+
+/// The built server, or the one that is told of.
+fn started() -> Option<Running> {
+    match std::env::var_os("CLUSTER_ORACLE_AGAINST") {
+        Some(folder) => Some(Running::upstream(Path::new(&folder))),
+        None if server::can_serve() => Some(Running::start()),
+        None => {
+            println!("the built program has no server yet");
+            None
+        }
+    }
+}
+
+fn record(running: &Running) {
+    let server = running.server();
+    for group in table::groups().iter().filter(|group| chosen(&group.name)) {
+        let (answers, refused) = answers(&server, group);
+        records::write(&group.name, &answers);
+        assert!(refused.is_empty(), "the table is wrong:\n{}", refused.join("\n"));
+    }
+    let clients = commands::clients().expect("kubectl, helm and the Python client");
+    for script in commands::scripts() {
+        let name = of_script(&script).name;
+        if chosen(&name) {
+            records::write(&name, &commands::play(running, &clients, &script));
+        }
+    }
 }
 
 /// What was found, against what is expected.
@@ -76,16 +124,16 @@ impl Verdict {
         Self { allowed, not_yet, report: String::new(), same: 0, waiting: 0 }
     }
 
-    fn group(&mut self, group: &Group, answers: &[(String, Vec<Value>)]) {
-        let recorded = records::read(&group.name);
+    fn source(&mut self, source: &Source<'_>, answers: &[(String, Vec<Value>)]) {
+        let recorded = records::read(&source.name);
         for (name, ours) in answers {
-            let case = format!("{}/{name}", group.name);
+            let case = format!("{}/{name}", source.name);
             let upstream = recorded.get(name).unwrap_or_else(|| panic!("{case} has no record"));
             let found: Vec<_> = compare::differences(upstream, ours)
                 .into_iter()
                 .filter(|difference| !self.allowed.iter().any(|row| row.covers(&case, &difference.path)))
                 .collect();
-            self.case(&case, group, &found);
+            self.case(&case, source, &found);
         }
     }
 
@@ -96,7 +144,7 @@ impl Verdict {
         }
     }
 
-    fn case(&mut self, case: &str, group: &Group, found: &[compare::Difference]) {
+    fn case(&mut self, case: &str, source: &Source<'_>, found: &[compare::Difference]) {
         match (found.is_empty(), self.not_yet.get(case)) {
             (true, None) => self.same += 1,
             (false, Some(_)) => self.waiting += 1,
@@ -104,7 +152,8 @@ impl Verdict {
                 let _ = writeln!(self.report, "{case}: passes: strike it from tests/oracle/not-yet.yaml");
             }
             (false, None) => {
-                let _ = writeln!(self.report, "{case} ({}): {} differences", group.about.trim(), found.len());
+                let _ =
+                    writeln!(self.report, "{case} ({}): {} differences", source.about.trim(), found.len());
                 for difference in found.iter().take(SHOWN) {
                     let _ = writeln!(self.report, "    {difference}");
                 }
@@ -112,8 +161,13 @@ impl Verdict {
         }
     }
 
-    fn summary(&self) -> String {
-        format!("{} cases as upstream's, {} not yet", self.same, self.waiting)
+    /// Ends the test where a case is not as it should be.
+    fn end(&self, running: &Running) {
+        let summary = format!("{} cases as upstream's, {} not yet", self.same, self.waiting);
+        println!("{summary}");
+        let log = running.log();
+        assert!(!log.contains("panicked at"), "the server panicked:\n{log}");
+        assert!(self.report.is_empty(), "{}\n{summary}", self.report);
     }
 }
 
@@ -141,10 +195,15 @@ fn few_differences_stay_and_each_says_why() {
 
 #[test]
 fn no_case_waits_that_is_not_in_the_table() {
-    let known: BTreeSet<String> = table::groups()
+    let groups = table::groups();
+    let mut known: BTreeSet<String> = groups
         .iter()
         .flat_map(|group| group.cases.iter().map(|case| format!("{}/{}", group.name, case.name)))
         .collect();
+    for script in commands::scripts() {
+        let name = of_script(&script).name;
+        known.extend(records::read(&name).into_keys().map(|command| format!("{name}/{command}")));
+    }
     for case in compare::not_yet().keys() {
         assert!(known.contains(case), "not-yet.yaml names {case}, which is no case");
     }
