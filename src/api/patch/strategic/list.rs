@@ -52,38 +52,52 @@ impl<'s> Lists<'s> {
         patch: Vec<Value>,
         deletes: bool,
     ) -> Result<Vec<Value>, PatchError> {
+        self.merged_in_place(original, patch, deletes).map(|(merged, _)| merged)
+    }
+
+    /// The same, and what is left of the original list afterwards: upstream works in its place,
+    /// so that new items stand where deleted ones made room, and then orders by that.
+    pub(super) fn merged_in_place(
+        &self,
+        original: Vec<Value>,
+        patch: Vec<Value>,
+        deletes: bool,
+    ) -> Result<(Vec<Value>, Vec<Value>), PatchError> {
         if original.is_empty() && patch.is_empty() {
-            return Ok(original);
+            return Ok((original, patch));
         }
         if !of_objects(&original, &patch)? {
             if deletes {
                 let gone: BTreeSet<String> = patch.iter().map(identity).collect();
-                return Ok(original.into_iter().filter(|it| !gone.contains(&identity(it))).collect());
+                let kept = original.iter().filter(|it| !gone.contains(&identity(it))).cloned().collect();
+                return Ok((kept, original));
             }
             let mut seen = BTreeSet::new();
             let both = original.iter().chain(&patch).cloned();
             let merged = both.filter(|it| seen.insert(identity(it))).collect();
-            return self.fitted(merged, &patch, &original);
+            return Ok((self.fitted(merged, &patch, &original)?, original));
         }
         if self.key.is_empty() {
             let kind = self.item.kind();
             return Err(PatchError::Internal(format!("cannot merge lists without merge key for {kind}")));
         }
+        let room = original.len();
         let (original, patch) = self.without_special(original, patch)?;
         let merged = self.by_key(original.clone(), &patch)?;
-        self.fitted(merged, &patch, &original)
+        let left = merged.iter().take(room.max(original.len())).cloned().collect();
+        Ok((self.fitted(merged, &patch, &original)?, left))
     }
 
     /// Puts a merged list into the order that was asked for.
     pub(super) fn in_order(
         &self,
         merged: Vec<Value>,
-        original: &[Value],
-        patch: &[Value],
+        stood: &[Value],
+        [original, patch]: &[Vec<Value>; 2],
         order: &[Value],
     ) -> Result<Vec<Value>, PatchError> {
         of_objects(original, patch)?;
-        self.fitted(merged, order, original)
+        self.fitted(merged, order, stood)
     }
 
     /// Carries out `$patch` within items and takes those items out.
@@ -160,19 +174,18 @@ impl<'s> Lists<'s> {
             let key = self.identity_of(&item)?;
             match wanted.get(&key) {
                 Some(&at) => named.push((at, before.get(&key).copied(), item)),
-                None => others.push((before.get(&key).copied().unwrap_or(usize::MAX), item)),
+                None => others.push((before.get(&key).copied(), item)),
             }
         }
         named.sort_by_key(|(at, ..)| *at);
-        others.sort_by_key(|(at, _)| *at);
+        sort_by_place(&mut others);
         let mut out = Vec::with_capacity(named.len() + others.len());
         let mut others = others.into_iter().peekable();
         for (_, stood, item) in named {
-            while let (Some(stood), Some((at, _))) = (stood, others.peek()) {
-                if *at >= stood {
-                    break;
-                }
-                out.extend(others.next().map(|(_, item)| item));
+            let before =
+                |(at, _): &(Option<usize>, Value)| at.zip(stood).is_some_and(|(at, stood)| at < stood);
+            while let Some((_, other)) = others.next_if(before) {
+                out.push(other);
             }
             out.push(item);
         }
@@ -194,6 +207,25 @@ impl<'s> Lists<'s> {
 
     fn key_of<'v>(&self, members: &'v Map<String, Value>) -> Result<&'v Value, PatchError> {
         members.get(self.key).ok_or_else(|| no_key(members, self.key))
+    }
+}
+
+/// Sorts items by where they stood. Items that stood nowhere (only an empty order lets them
+/// come here) go where upstream's sort puts them, for which they are before everything and
+/// everything before them: short lists are sorted by insertion there.
+fn sort_by_place(items: &mut [(Option<usize>, Value)]) {
+    const SHORT: usize = 20;
+    if items.len() > SHORT || items.iter().all(|(at, _)| at.is_some()) {
+        return items.sort_by_key(|(at, _)| *at);
+    }
+    for last in 1..items.len() {
+        for at in (1..=last).rev() {
+            let (left, right) = (items[at - 1].0, items[at].0);
+            if left.zip(right).is_some_and(|(left, right)| right >= left) {
+                break;
+            }
+            items.swap(at - 1, at);
+        }
     }
 }
 
@@ -226,25 +258,28 @@ pub(super) fn check_order(patch: &[Value], order: &[Value], key: &str) -> Result
     if patch.is_empty() || order.is_empty() {
         return Ok(());
     }
-    let mut names = order.iter();
+    let mut items = Vec::with_capacity(patch.len());
     for item in patch {
-        if !key.is_empty() {
-            let members = object(item)?;
-            if members.contains_key(PATCH) {
-                continue;
-            }
+        let deleted = !key.is_empty() && object(item)?.get(PATCH).and_then(Value::as_str) == Some("delete");
+        if !deleted {
+            items.push(item);
         }
-        loop {
-            let Some(name) = names.next() else {
-                let [patch, order] = [patch, order].map(|list| words::plain(&Value::from(list)));
-                return Err(PatchError::Internal(format!(
-                    "The order in patch list:\n{patch}\n doesn't match $setElementOrder list:\n{order}\n"
-                )));
-            };
-            if same_key(item, name, key)? {
-                break;
-            }
+    }
+    let (mut item, mut name) = (0, 0);
+    while let (Some(next), Some(named)) = (items.get(item), order.get(name)) {
+        if next.get(PATCH).is_some() {
+            item += 1;
+            continue;
         }
+        item += usize::from(same_key(next, named, key)?);
+        name += 1;
+    }
+    // An item with an order behind the last name is not passed over, upstream neither.
+    if item < items.len() {
+        let [patch, order] = [patch, order].map(|list| words::plain(&Value::from(list)));
+        return Err(PatchError::Internal(format!(
+            "The order in patch list:\n{patch}\n doesn't match $setElementOrder list:\n{order}\n"
+        )));
     }
     Ok(())
 }

@@ -146,17 +146,20 @@ impl<'s> Merge<'s> {
             let change = patch.get(name).cloned().map(array).transpose()?;
             let lists = Lists::at(self, scope, name)?;
             list::check_order(change.as_deref().unwrap_or_default(), &order, lists.key)?;
-            let merged = match (&current, &change) {
+            let mut stood = current.clone().unwrap_or_default();
+            let merged = match (current.as_ref(), &change) {
                 (Some(current), None) => current.clone(),
                 (None, Some(change)) => change.iter().cloned().filter_map(without_orders).collect(),
                 (Some(current), Some(change)) if lists.merge => {
-                    lists.merged(current.clone(), change.clone(), false)?
+                    let (merged, left) = lists.merged_in_place(current.clone(), change.clone(), false)?;
+                    stood = left;
+                    merged
                 }
                 (Some(_), Some(change)) => change.clone(),
                 (None, None) => continue,
             };
-            let current = current.unwrap_or_default();
-            let sorted = lists.in_order(merged, &current, change.as_deref().unwrap_or_default(), &order)?;
+            let both = [current.unwrap_or_default(), change.unwrap_or_default()];
+            let sorted = lists.in_order(merged, &stood, &both, &order)?;
             original.insert(name.to_owned(), Value::Array(sorted));
             patch.shift_remove(name);
         }
