@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"sort"
@@ -282,6 +284,11 @@ func (o *object) table(facts *facts) string {
 	} else {
 		if known.MapType == "atomic" {
 			head += " atomic"
+		}
+		if len(known.Unions) > 0 {
+			var compact bytes.Buffer
+			check(json.Compact(&compact, known.Unions))
+			head += " unions=" + compact.String()
 		}
 		for _, gvk := range known.kindsOf() {
 			head += " kind=" + gvk

@@ -22,6 +22,7 @@ type listed struct {
 	Required   []string
 	MapType    string `json:"x-kubernetes-map-type"`
 	Properties map[string]*property
+	Unions     json.RawMessage                         `json:"x-kubernetes-unions"`
 	Kinds      []struct{ Group, Kind, Version string } `json:"x-kubernetes-group-version-kind"`
 	enums      map[string][]string
 }

@@ -52,6 +52,8 @@ pub struct Object {
     pub kinds: Vec<GroupVersionKind>,
     /// Whether upstream's OpenAPI documents list it.
     pub listed: bool,
+    /// `x-kubernetes-unions`, which only OpenAPI documents carry.
+    pub unions: Option<Box<Value>>,
     /// Whether fields that are not listed are kept (`x-kubernetes-preserve-unknown-fields`).
     pub preserve_unknown: bool,
     /// Whether it is replaced as a whole by apply (`x-kubernetes-map-type: atomic`).

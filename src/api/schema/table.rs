@@ -6,7 +6,7 @@
 //!   protocol 4 string default="TCP" enum=SCTP,TCP,UDP go=v1.Protocol
 //! ```
 //!
-//! `object NAME [unlisted] [atomic] [kind=GROUP/VERSION/KIND…]` opens an object type. NAME is its
+//! `object NAME [unlisted] [atomic] [unions=JSON] [kind=GROUP/VERSION/KIND…]` opens an object type. NAME is its
 //! OpenAPI definition: after `/` in full, after `~` without `io.k8s.apimachinery.pkg.apis.`,
 //! else without `io.k8s.api.`. A field is `NAME NUMBER TYPE WORDS…` after two spaces, in
 //! Go's order:
@@ -94,6 +94,7 @@ impl Reader {
             match word.split_once('=') {
                 None if word == "unlisted" => object.listed = false,
                 None if word == "atomic" => object.atomic = true,
+                Some(("unions", json)) => object.unions = Some(Box::new(serde_json::from_str(json).ok()?)),
                 Some(("kind", kind)) => object.kinds.push(self.kind(kind)?),
                 _ => return None,
             }
