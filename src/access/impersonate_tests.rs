@@ -188,3 +188,97 @@ fn extras_of_a_constrained_way_have_a_form() {
         assert_eq!(of(key, values), Err(expected.to_owned()));
     }
 }
+
+/// What upstream was heard to say to each of these.
+#[test]
+fn the_words_of_each_refusal_are_upstream_s() {
+    let auth = "authentication.k8s.io";
+    let authorizer = authorizer(&[
+        ("alice", &["impersonate:user-info"], auth, &["users", "groups"], &["bob", "devs"]),
+        ("alice", &["impersonate:user-info"], auth, &["userextras/acme.io/team"], &["red"]),
+        ("alice", &["impersonate-on:user-info:create"], auth, &["selfsubjectreviews"], &[]),
+        ("alice", &["impersonate:serviceaccount"], auth, &["serviceaccounts"], &["x"]),
+        ("alice", &["impersonate-on:serviceaccount:create"], auth, &["selfsubjectreviews"], &[]),
+    ]);
+    let alice = User::new("alice", &["system:authenticated"]);
+    let asked = Attributes::resource("create", auth, "selfsubjectreviews");
+    let extra = |key: &str, value: &str| {
+        let mut bob = User::new("bob", &[]);
+        bob.extra.insert(key.to_owned(), vec![value.to_owned()]);
+        bob
+    };
+    let of = |what: &str, verb: &str, resource: &str, group: &str| {
+        format!(
+            r#"{what} is forbidden: User "alice" cannot {verb} resource "{resource}" in API group "{group}""#
+        )
+    };
+    let info = |what: &str, resource: &str| {
+        of(what, "impersonate:user-info", resource, auth) + " at the cluster scope"
+    };
+    for (wanted, expected) in [
+        (
+            User::new("bob", &["system:masters"]),
+            info(r#"groups.authentication.k8s.io "system:masters""#, "groups")
+                + ": impersonating the system:masters group is not allowed",
+        ),
+        (
+            User::new("bob", &[""]),
+            info("groups.authentication.k8s.io", "groups")
+                + ": impersonating the empty string group is not allowed",
+        ),
+        (
+            User::new("bob", &["devs", "devs", "devs", "ops"]),
+            info(r#"groups.authentication.k8s.io "ops""#, "groups"),
+        ),
+        (User::new("carl", &[]), info(r#"users.authentication.k8s.io "carl""#, "users")),
+        (
+            User { uid: "7".to_owned(), ..User::new("bob", &[]) },
+            info(r#"uids.authentication.k8s.io "7""#, "uids"),
+        ),
+        (
+            extra("acme.io/team", "blue"),
+            info(r#"userextras.authentication.k8s.io "blue""#, "userextras/acme.io/team"),
+        ),
+        (
+            extra("acme.io/te am", "red"),
+            info("userextras.authentication.k8s.io", "userextras")
+                + r#": impersonating an invalid key in extra is not allowed: extra.key: Invalid value: "te am": "#
+                + r"Invalid path (regex used for validation is '[A-Za-z0-9/\-._~%!$&'()*+,;=:]+')",
+        ),
+        (
+            User::new("system:serviceaccount:d:y", &[]),
+            of(
+                r#"serviceaccounts.authentication.k8s.io "y""#,
+                "impersonate:serviceaccount",
+                "serviceaccounts",
+                auth,
+            ) + r#" in the namespace "d""#,
+        ),
+        (
+            User::new("system:serviceaccount:d:x", &["devs"]),
+            of(r#"serviceaccounts "x""#, "impersonate", "serviceaccounts", "") + r#" in the namespace "d""#,
+        ),
+        (
+            User::new("system:node:n1", &[]),
+            of(
+                "selfsubjectreviews.authentication.k8s.io",
+                "impersonate-on:arbitrary-node:create",
+                "selfsubjectreviews",
+                auth,
+            ) + " at the cluster scope",
+        ),
+    ] {
+        let refused = impersonate(&authorizer, &alice, &wanted, &asked).unwrap_err();
+        assert_eq!(refused.message, expected, "{wanted:?}");
+    }
+    for (wanted, groups) in [
+        (User::new("bob", &["devs"]), "devs system:authenticated"),
+        (extra("acme.io/team", "red"), "system:authenticated"),
+        (
+            User::new("system:serviceaccount:d:x", &[]),
+            "system:serviceaccounts system:serviceaccounts:d system:authenticated",
+        ),
+    ] {
+        assert_eq!(impersonate(&authorizer, &alice, &wanted, &asked).unwrap().user.groups.join(" "), groups);
+    }
+}

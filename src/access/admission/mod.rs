@@ -20,7 +20,7 @@ use api::meta;
 use api::status::{Qualified, Status};
 use serde_json::Value;
 
-use crate::lookups::Lookups;
+use crate::lookups::{Lookups, What};
 use crate::{Authorizer, User};
 
 /// What is done to the object.
@@ -124,6 +124,29 @@ pub fn mutate(request: &Request, object: &mut Value, world: &World) -> Result<()
 pub fn validate(request: &Request, object: &Value, world: &World) -> Result<(), Status> {
     let mut plugins = ROWS.iter().filter_map(|row| row.validate);
     plugins.try_for_each(|look| look(request, object, world))
+}
+
+/// An object without which a request will be refused, and which may be about to appear: a
+/// client makes a namespace and the next moment a pod in it, before a controller has made
+/// the account. A server may wait for it, bounded, before it asks the plugins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Awaited {
+    /// Its kind.
+    pub what: What,
+    /// Empty for a namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// How long upstream waits.
+    pub patience_ms: u64,
+}
+
+/// What is worth waiting for before [`mutate`]; none once all is there.
+pub fn awaited(request: &Request, object: &Value, objects: &dyn Lookups) -> Option<Awaited> {
+    let is_missing =
+        |awaited: &Awaited| objects.identity(awaited.what, &awaited.namespace, &awaited.name).is_none();
+    let namespace = namespaces::awaited(request).filter(is_missing);
+    namespace.or_else(|| service_account::awaited(request, object).filter(is_missing))
 }
 
 impl<'a> Request<'a> {

@@ -5,7 +5,7 @@ use api::meta;
 use api::status::{Cause, Qualified, Status};
 use serde_json::Value;
 
-use super::{Operation, Request, World};
+use super::{Awaited, Operation, Request, World};
 use crate::lookups::What;
 
 const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
@@ -16,9 +16,7 @@ pub(super) fn admit(request: &Request, object: &mut Value, world: &World) -> Res
         let why = "this namespace may not be deleted";
         return Err(Status::forbidden(request.what(), request.name, why));
     }
-    // An access review must not tell who asks whether the namespace is there.
-    let review = request.is_for("authorization.k8s.io", "localsubjectaccessreviews");
-    if of_namespaces || review || request.namespace.is_empty() || request.operation != Operation::Create {
+    if !needs_one(request) {
         return Ok(());
     }
     let name = request.namespace;
@@ -35,4 +33,18 @@ pub(super) fn admit(request: &Request, object: &mut Value, world: &World) -> Res
         field: "metadata.namespace".to_owned(),
     };
     Err(request.forbidden(object, why).because(vec![cause]))
+}
+
+/// Whether the object is created in a namespace, which then must be there.
+fn needs_one(request: &Request) -> bool {
+    // An access review must not tell who asks whether the namespace is there.
+    let review = request.is_for("authorization.k8s.io", "localsubjectaccessreviews");
+    let outside = request.is_for("", "namespaces") || request.namespace.is_empty();
+    !review && !outside && request.operation == Operation::Create
+}
+
+/// The namespace, if one is needed.
+pub(super) fn awaited(request: &Request) -> Option<Awaited> {
+    let (name, namespace) = (request.namespace.to_owned(), String::new());
+    needs_one(request).then_some(Awaited { what: What::Namespace, namespace, name, patience_ms: 50 })
 }

@@ -6,7 +6,7 @@ use api::names::generate;
 use api::status::Status;
 use serde_json::{Value, json};
 
-use super::{Operation, Request, World, is_mirror, secrets};
+use super::{Awaited, Operation, Request, World, is_mirror, secrets};
 use crate::lookups::What;
 use crate::token::WARN_ONLY_SECONDS;
 
@@ -45,6 +45,14 @@ pub(super) fn admit(request: &Request, pod: &mut Value, world: &World) -> Result
         meta::put(pod, "spec.imagePullSecrets", names);
     }
     validate(request, pod, world)
+}
+
+/// The default account of the namespace, which a controller makes, if the pod runs as it.
+pub(super) fn awaited(request: &Request, pod: &Value) -> Option<Awaited> {
+    let created = concerns(request, pod) && request.operation == Operation::Create && !is_mirror(pod);
+    let default = matches!(meta::str_at(pod, "spec.serviceAccountName"), "" | "default");
+    let (namespace, name) = (request.namespace.to_owned(), "default".to_owned());
+    (created && default).then_some(Awaited { what: What::ServiceAccount, namespace, name, patience_ms: 1500 })
 }
 
 pub(super) fn validate(request: &Request, pod: &Value, world: &World) -> Result<(), Status> {

@@ -44,13 +44,8 @@ impl Default for Case<'_> {
 }
 
 impl Case<'_> {
-    pub(super) fn run(
-        &self,
-        object: &Value,
-        objects: &Objects,
-        authorizer: &Authorizer,
-    ) -> Result<Value, Status> {
-        let request = Request {
+    fn request(&self) -> Request<'_> {
+        Request {
             user: &self.user,
             operation: self.operation,
             group: self.group,
@@ -62,11 +57,19 @@ impl Case<'_> {
             old: self.old.as_ref(),
             dry_run: false,
             random: 0,
-        };
+        }
+    }
+
+    pub(super) fn run(
+        &self,
+        object: &Value,
+        objects: &Objects,
+        authorizer: &Authorizer,
+    ) -> Result<Value, Status> {
         let world = World { objects, authorizer };
         let mut object = object.clone();
-        mutate(&request, &mut object, &world)?;
-        validate(&request, &object, &world)?;
+        mutate(&self.request(), &mut object, &world)?;
+        validate(&self.request(), &object, &world)?;
         Ok(object)
     }
 
@@ -143,6 +146,24 @@ fn nothing_is_created_where_there_is_no_namespace_and_little_in_one_that_goes() 
     );
     let update = Case { operation: Operation::Update, resource: "configmaps", ..case("going") };
     assert!(update.words(&json!({}), &objects()).is_ok());
+}
+
+#[test]
+fn what_may_be_about_to_appear_is_named() {
+    let ask = |case: Case, object: &Value, objects: &Objects| {
+        awaited(&case.request(), object, objects).map(|awaited| (awaited.what, awaited.name))
+    };
+    let mut bare = objects();
+    bare.remove(What::ServiceAccount, "shop", "default");
+    let case = |namespace: &'static str| Case { namespace, ..Case::default() };
+    let mut named = pod();
+    named["spec"]["serviceAccountName"] = json!("missing");
+    assert_eq!(ask(case("shop"), &pod(), &objects()), None);
+    assert_eq!(ask(case("shop"), &pod(), &bare), Some((What::ServiceAccount, "default".to_owned())));
+    assert_eq!(ask(case("nowhere"), &pod(), &bare), Some((What::Namespace, "nowhere".to_owned())));
+    assert_eq!(ask(case("shop"), &named, &bare), None, "nobody makes that one by himself");
+    let update = Case { operation: Operation::Update, ..case("nowhere") };
+    assert_eq!(ask(update, &pod(), &bare), None);
 }
 
 #[test]

@@ -41,16 +41,26 @@ pub(crate) enum Related {
     PodCertificateRequest,
 }
 
-type Key = (Related, Box<str>, Box<str>);
+/// An object that pods refer to, or that names its node itself. Spelled once, however many
+/// refer to it: there may be a hundred thousand pods, and most name the same few things.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    related: Related,
+    namespace: Box<str>,
+    name: Box<str>,
+}
+
 type ObjectName = (Box<str>, Box<str>);
 
 /// What is known.
 #[derive(Debug, Default)]
 pub struct Graph {
-    /// How many pods on which node refer to an object; the pods themselves; and whatever
-    /// names its node itself.
-    nodes: BTreeMap<Key, BTreeMap<Arc<str>, u32>>,
-    pods: BTreeMap<ObjectName, Placed>,
+    /// Which nodes an object is for, and by how many pods on each.
+    objects: BTreeMap<Arc<Key>, Vec<(Arc<str>, u32)>>,
+    /// By namespace, then by name.
+    pods: BTreeMap<Box<str>, BTreeMap<Box<str>, Placed>>,
+    /// Names of nodes, each spelled once.
+    nodes: BTreeSet<Arc<str>>,
     volumes: BTreeMap<Box<str>, Bound>,
     /// The volumes that need a secret.
     secret_volumes: BTreeMap<ObjectName, BTreeSet<Box<str>>>,
@@ -59,7 +69,8 @@ pub struct Graph {
 #[derive(Debug)]
 struct Placed {
     node: Arc<str>,
-    keys: Vec<Key>,
+    /// In their order, each once.
+    refers: Box<[Arc<Key>]>,
 }
 
 /// A volume: its claim, and the secrets that it needs.
@@ -83,7 +94,11 @@ impl Graph {
             NodeKind::PersistentVolume => self.put_volume(name, object),
             NodeKind::VolumeAttachment | NodeKind::ResourceSlice | NodeKind::PodCertificateRequest => {
                 self.remove(kind, namespace, name);
-                self.count(key(kind.related(), namespace, name), &Arc::from(str_at(object, "spec.nodeName")));
+                let node = str_at(object, "spec.nodeName");
+                if !node.is_empty() {
+                    let node = self.node(node);
+                    self.count(key(kind.related(), namespace, name), &node);
+                }
             }
         }
     }
@@ -94,7 +109,10 @@ impl Graph {
             NodeKind::Pod => self.remove_pod(namespace, name),
             NodeKind::PersistentVolume => self.remove_volume(name),
             NodeKind::VolumeAttachment | NodeKind::ResourceSlice | NodeKind::PodCertificateRequest => {
-                self.nodes.remove(&key(kind.related(), namespace, name));
+                let nodes = self.objects.remove(&key(kind.related(), namespace, name));
+                for (node, _) in nodes.into_iter().flatten() {
+                    self.release(node);
+                }
             }
         }
     }
@@ -102,6 +120,10 @@ impl Graph {
     /// Whether the object is for the node.
     pub(super) fn is_for(&self, related: Related, namespace: &str, name: &str, node: &str) -> bool {
         match related {
+            Related::Pod => {
+                let pod = self.pods.get(namespace).and_then(|pods| pods.get(name));
+                pod.is_some_and(|placed| &*placed.node == node)
+            }
             Related::Volume => self.volume_is_for(name, node),
             Related::Secret => {
                 let volumes = self.secret_volumes.get(&(namespace.into(), name.into()));
@@ -113,7 +135,8 @@ impl Graph {
     }
 
     fn has(&self, related: Related, namespace: &str, name: &str, node: &str) -> bool {
-        self.nodes.get(&key(related, namespace, name)).is_some_and(|nodes| nodes.contains_key(node))
+        let nodes = self.objects.get(&key(related, namespace, name));
+        nodes.is_some_and(|nodes| nodes.binary_search_by(|(known, _)| (**known).cmp(node)).is_ok())
     }
 
     fn volume_is_for(&self, volume: &str, node: &str) -> bool {
@@ -129,47 +152,78 @@ impl Graph {
             return;
         }
         let referred = references::of_pod(pod).into_iter();
-        let mut keys = vec![key(Related::Pod, namespace, name)];
-        keys.extend(referred.map(|(related, other)| key(related, namespace, &other)));
+        let mut keys: Vec<Key> = referred.map(|(related, other)| key(related, namespace, &other)).collect();
         keys.sort();
         keys.dedup();
-        let known = self.pods.get(&(namespace.into(), name.into()));
-        if known.is_some_and(|known| &*known.node == node && known.keys == keys) {
+        let known = self.pods.get(namespace).and_then(|pods| pods.get(name));
+        if known.is_some_and(|known| &*known.node == node && known.refers.iter().map(|key| &**key).eq(&keys))
+        {
             return;
         }
         self.remove_pod(namespace, name);
-        let node: Arc<str> = self.shared(node);
-        for key in &keys {
-            self.count(key.clone(), &node);
-        }
-        self.pods.insert((namespace.into(), name.into()), Placed { node, keys });
-    }
-
-    /// The node's name as one of its pods has it already.
-    fn shared(&self, node: &str) -> Arc<str> {
-        let known = self.pods.values().next_back().filter(|placed| &*placed.node == node);
-        known.map_or_else(|| Arc::from(node), |placed| Arc::clone(&placed.node))
+        let node = self.node(node);
+        let refers = keys.into_iter().map(|key| self.count(key, &node)).collect();
+        self.pods.entry(namespace.into()).or_default().insert(name.into(), Placed { node, refers });
     }
 
     fn remove_pod(&mut self, namespace: &str, name: &str) {
-        let Some(placed) = self.pods.remove(&(namespace.into(), name.into())) else { return };
-        for key in placed.keys {
-            let Some(nodes) = self.nodes.get_mut(&key) else { continue };
-            if let Some(count) = nodes.get_mut(&placed.node) {
-                *count -= 1;
-                if *count == 0 {
-                    nodes.remove(&placed.node);
+        let Some(pods) = self.pods.get_mut(namespace) else { return };
+        let Some(placed) = pods.remove(name) else { return };
+        if pods.is_empty() {
+            self.pods.remove(namespace);
+        }
+        for key in placed.refers {
+            self.discount(&key, &placed.node);
+        }
+        self.release(placed.node);
+    }
+
+    /// One more pod on the node refers to the object.
+    fn count(&mut self, key: Key, node: &Arc<str>) -> Arc<Key> {
+        let key =
+            self.objects.get_key_value(&key).map_or_else(|| Arc::new(key), |(known, _)| Arc::clone(known));
+        let nodes = self.objects.entry(Arc::clone(&key)).or_default();
+        match nodes.binary_search_by(|(known, _)| known.cmp(node)) {
+            Ok(place) => {
+                if let Some((_, count)) = nodes.get_mut(place) {
+                    *count += 1;
                 }
             }
-            if nodes.is_empty() {
-                self.nodes.remove(&key);
+            Err(place) => {
+                nodes.reserve_exact(usize::from(nodes.is_empty()));
+                nodes.insert(place, (Arc::clone(node), 1));
             }
+        }
+        key
+    }
+
+    fn discount(&mut self, key: &Key, node: &Arc<str>) {
+        let Some(nodes) = self.objects.get_mut(key) else { return };
+        if let Ok(place) = nodes.binary_search_by(|(known, _)| known.cmp(node)) {
+            match nodes.get_mut(place) {
+                Some((_, count)) if *count > 1 => *count -= 1,
+                _ => drop(nodes.remove(place)),
+            }
+        }
+        if nodes.is_empty() {
+            self.objects.remove(key);
         }
     }
 
-    fn count(&mut self, key: Key, node: &Arc<str>) {
-        if !node.is_empty() {
-            *self.nodes.entry(key).or_default().entry(Arc::clone(node)).or_default() += 1;
+    /// The node's name, as it is spelled already.
+    fn node(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.nodes.get(name) {
+            return Arc::clone(known);
+        }
+        let node: Arc<str> = Arc::from(name);
+        self.nodes.insert(Arc::clone(&node));
+        node
+    }
+
+    /// Forgets a node's name with the last that spoke of it: the caller, and the set.
+    fn release(&mut self, node: Arc<str>) {
+        if Arc::strong_count(&node) == 2 {
+            self.nodes.remove(&*node);
         }
     }
 
@@ -201,8 +255,9 @@ impl Graph {
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
+        self.objects.is_empty()
             && self.pods.is_empty()
+            && self.nodes.is_empty()
             && self.volumes.is_empty()
             && self.secret_volumes.is_empty()
     }
@@ -221,5 +276,5 @@ impl NodeKind {
 }
 
 fn key(related: Related, namespace: &str, name: &str) -> Key {
-    (related, namespace.into(), name.into())
+    Key { related, namespace: namespace.into(), name: name.into() }
 }

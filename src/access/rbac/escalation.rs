@@ -141,7 +141,8 @@ fn everything() -> [Rule; 2] {
 /// Finalizers and owners may change without leave: else nothing could be cleared away.
 fn differs_for_the_garbage_collector_only(object: &Value, old: &Value) -> bool {
     let mut object = object.clone();
-    for path in ["ownerReferences", "finalizers", "managedFields"] {
+    // The version is the transaction's to compare.
+    for path in ["ownerReferences", "finalizers", "managedFields", "resourceVersion"] {
         meta::restore(&mut object, old, &format!("metadata.{path}"));
     }
     meta::same(Some(&object), Some(old))

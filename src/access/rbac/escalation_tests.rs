@@ -122,6 +122,7 @@ fn owners_and_finalizers_may_change_without_leave() {
     let old = role("big", json!([{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]));
     let mut new = old.clone();
     new["metadata"]["finalizers"] = json!([]);
+    new["metadata"]["resourceVersion"] = Value::Null;
     new["metadata"]["ownerReferences"] = json!([{"name": "x"}]);
     let authorizer = with(reader());
     assert_eq!(check(&authorizer, write(RbacKind::ClusterRole, &new, Some(&old))), Ok(()));

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::metadata;
 use crate::field_error::{At, Errors};
-use crate::kind::{Context, Kind, Part};
+use crate::kind::{Context, Kind, Part, Verbs};
 use crate::meta;
 use crate::names::path_rule;
 use crate::status::Status;
@@ -28,6 +28,11 @@ pub fn prepare_create(kind: &Kind, object: &mut Value, context: &Context<'_>) {
 pub fn validate_create(kind: &Kind, object: &Value) -> Result<(), Status> {
     let (root, mut e) = (At::root(object), Errors::new());
     let metadata = root.get("metadata");
+    if !kind.verbs.has(Verbs::GET) {
+        // What is not kept needs no name.
+        (kind.strategy.validate)(&root, &mut e);
+        return refuse(kind, object, e);
+    }
     metadata::validate(&metadata, kind.namespaced, kind.strategy.name, &mut e);
     finalizers(kind, &metadata, &mut e);
     (kind.strategy.validate)(&root, &mut e);

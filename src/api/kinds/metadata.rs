@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::field_error::{At, Errors, Path, go_json, quote};
+use crate::field_error::{At, Errors, Path, quote};
 use crate::meta;
 use crate::names::{self, NameRule, dns1123_label, label_key, label_value, path_rule};
 
@@ -203,26 +203,29 @@ pub fn field_manager(name: &str, path: &Path, e: &mut Errors) {
 pub fn selector(at: &At<'_>, values_too: bool, e: &mut Errors) {
     labels(&at.get("matchLabels"), e);
     for requirement in at.get("matchExpressions").items() {
-        let values = requirement.get("values");
-        match requirement.get("operator").str() {
-            "In" | "NotIn" if values.is_empty() => {
-                e.required(&values.path, "must be specified when `operator` is 'In' or 'NotIn'");
-            }
-            "Exists" | "DoesNotExist" if !values.is_empty() => {
-                e.forbidden(
-                    &values.path,
-                    "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
-                );
-            }
-            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            _ => e.invalid(&requirement.get("operator"), "not a valid selector operator"),
+        selector_requirement(&requirement, values_too, false, e);
+    }
+}
+
+/// One requirement of a selector; where reviews ask, operators may be unknown.
+pub fn selector_requirement(at: &At<'_>, values_too: bool, any_operator: bool, e: &mut Errors) {
+    let values = at.get("values");
+    match at.get("operator").str() {
+        "In" | "NotIn" if values.is_empty() => {
+            e.required(&values.path, "must be specified when `operator` is 'In' or 'NotIn'");
         }
-        let key = requirement.get("key");
-        e.invalid_each(&key, label_key(key.str()));
-        if values_too {
-            for value in values.items() {
-                e.invalid_each(&value, label_value(value.str()));
-            }
+        "Exists" | "DoesNotExist" if !values.is_empty() => {
+            e.forbidden(&values.path, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+        }
+        "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+        _ if any_operator => {}
+        _ => e.invalid(&at.get("operator"), "not a valid selector operator"),
+    }
+    let key = at.get("key");
+    e.invalid_each(&key, label_key(key.str()));
+    if values_too {
+        for value in values.items() {
+            e.invalid_each(&value, label_value(value.str()));
         }
     }
 }
@@ -272,12 +275,6 @@ pub fn conditions(at: &At<'_>, e: &mut Errors) {
 pub fn validate_common(new: &At<'_>, old: &At<'_>, namespaced: bool, e: &mut Errors) {
     validate(new, namespaced, path_rule, e);
     validate_update(new, old, e);
-}
-
-/// `Invalid value: …` of a selector that is empty, as upstream shows it.
-#[must_use]
-pub fn shown(at: &At<'_>) -> String {
-    at.value.map_or_else(|| "null".to_owned(), go_json)
 }
 
 #[cfg(test)]

@@ -18,8 +18,10 @@ use crate::schema::tables::KINDS;
 use crate::schema::{Schema, builtin};
 
 mod apps;
+mod autoscaler;
 mod basic;
 mod batch;
+mod certificates;
 mod cluster;
 mod endpoints;
 mod events;
@@ -27,6 +29,8 @@ pub mod flow;
 pub mod metadata;
 mod pod;
 mod rbac;
+mod rest;
+mod reviews;
 pub mod rules;
 pub mod scale;
 mod service;
@@ -52,8 +56,6 @@ pub(crate) struct Row {
     cells: fn(&Value, i64) -> Vec<Value>,
     /// Fields that selectors may name.
     selectable: &'static [Selectable],
-    /// The Warning of its creation where nothing acts on it.
-    inert: &'static str,
 }
 
 impl Row {
@@ -72,7 +74,6 @@ impl Row {
             columns: table::PLAIN,
             cells: table::plain_cells,
             selectable: &[],
-            inert: "",
         }
     }
 }
@@ -82,11 +83,14 @@ const ROWS: &[&[Row]] = &[
     apps::ROWS,
     basic::ROWS,
     batch::ROWS,
+    certificates::ROWS,
     cluster::ROWS,
     endpoints::ROWS,
     events::ROWS,
     pod::ROWS,
     rbac::ROWS,
+    rest::ROWS,
+    reviews::ROWS,
     service::ROWS,
 ];
 
@@ -142,7 +146,11 @@ fn read(table: &str, schema: &Arc<Schema>) -> Vec<Kind> {
         }
     }
     share_events(&mut kinds);
+    two_autoscalers(&mut kinds);
     for kind in &mut kinds {
+        if rest::INERT.contains(&(&*kind.group, &*kind.kind)) {
+            kind.inert = Some(rest::inert(&kind.stored.api_version, &kind.kind).into());
+        }
         if let Some(row) = rows.get(&(&*kind.group, &*kind.kind)) {
             overlay(kind, row);
         } else if kind.subresource("status").is_some() {
@@ -160,6 +168,21 @@ fn share_events(kinds: &mut [Kind]) {
         kind.stored = core.clone();
         for version in &mut kind.versions {
             (version.to_storage, version.from_storage) = (events::to_core, events::from_core);
+        }
+    }
+}
+
+/// HorizontalPodAutoscaler is kept as v2.
+fn two_autoscalers(kinds: &mut [Kind]) {
+    for kind in kinds.iter_mut().filter(|kind| &*kind.kind == "HorizontalPodAutoscaler") {
+        for version in &mut kind.versions {
+            match &*version.name {
+                "v2" => {
+                    kind.stored.api_version = "autoscaling/v2".into();
+                    kind.stored.object = version.object;
+                }
+                _ => (version.to_storage, version.from_storage) = (autoscaler::to_v2, autoscaler::to_v1),
+            }
         }
     }
 }
@@ -237,7 +260,6 @@ fn overlay(kind: &mut Kind, row: &Row) {
     kind.strategy = row.strategy;
     kind.table = Table { columns: Cow::Borrowed(row.columns), cells: Cells::Made(row.cells) };
     kind.selectable = row.selectable.to_vec();
-    kind.inert = (!row.inert.is_empty()).then(|| row.inert.into());
     for sub in &mut kind.subresources {
         if let Some((_, part)) = row.parts.iter().find(|(name, _)| *name == sub.name) {
             sub.role = Role::Part(*part);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{flow, registry};
-use crate::kind::{Context, Kind, Part, Role};
+use crate::kind::{Context, Kind, Part, Role, Verbs};
 use crate::meta;
 
 fn kind(group: &str, name: &str) -> std::sync::Arc<Kind> {
@@ -15,6 +15,9 @@ fn kind(group: &str, name: &str) -> std::sync::Arc<Kind> {
 }
 
 fn identify(kind: &Kind, object: &mut Value) {
+    if !kind.verbs.has(Verbs::GET) {
+        return;
+    }
     meta::put_default(object, "metadata.name", "a");
     if kind.namespaced {
         meta::put_default(object, "metadata.namespace", "default");

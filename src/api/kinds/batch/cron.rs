@@ -30,9 +30,7 @@ pub(super) fn cron_cells(job: &Value, now: i64) -> Vec<Value> {
 
 pub(super) fn cron_job(spec: &At<'_>, old: Option<&At<'_>>, e: &mut Errors) {
     let schedule = spec.get("schedule");
-    if schedule.is_empty() {
-        e.required(&schedule.path, "");
-    } else {
+    if !schedule.is_empty() {
         if let Err(why) = cron(schedule.str()) {
             e.invalid(&schedule, why);
         }
@@ -56,6 +54,10 @@ pub(super) fn cron_job(spec: &At<'_>, old: Option<&At<'_>>, e: &mut Errors) {
     }
     for name in ["successfulJobsHistoryLimit", "failedJobsHistoryLimit"] {
         not_negative(&spec.get(name), e);
+    }
+    // An annotation of upstream's types, and so said last.
+    if schedule.is_empty() {
+        e.required(&schedule.path, "");
     }
 }
 

@@ -115,7 +115,6 @@ pub(super) const ROWS: &[Row] = &[
             wide("Selector", About::Field("JobSpec", "selector")),
         ],
         cells: cron_cells,
-        inert: "batch/v1 CronJob: no controller of this cluster acts on CronJobs yet",
         ..Row::new("batch", "CronJob")
     },
 ];

@@ -134,7 +134,7 @@ fn a_cron_job_is_served_with_a_word_of_warning() {
     );
     assert_eq!(
         warned("batch", "CronJob", &made),
-        ["batch/v1 CronJob: no controller of this cluster acts on CronJobs yet"]
+        ["batch/v1 CronJob: nothing in this cluster acts on it yet"]
     );
     let row = cells("batch", "CronJob", &made, "2026-01-01T00:00:00Z");
     assert_eq!(row[1..6], ["* * * * *", "<none>", "False", "0", "<none>"]);
