@@ -202,9 +202,11 @@ fn compare_entries(ours: &Value, theirs: &Value, problems: &mut Vec<String>) {
 fn ownership_and_apply_come_out_as_upstream_has_them() {
     let mut live: BTreeMap<(String, String), Value> = BTreeMap::new();
     let mut failures = Vec::new();
+    let mut count = 0;
     for line in include_str!("cases/upstream.jsonl").lines() {
         let case: Value = serde_json::from_str(line).unwrap();
         let key = (text(&case, "kind").to_owned(), text(&case, "name").to_owned());
+        count += 1;
         let seen = text(&case, "operation") == "seen";
         let problems = if seen { Vec::new() } else { check(&case, live.get(&key)) };
         if !problems.is_empty() {
@@ -214,5 +216,6 @@ fn ownership_and_apply_come_out_as_upstream_has_them() {
             live.insert(key, object.clone());
         }
     }
+    assert!(count >= 100, "{count} cases");
     assert!(failures.is_empty(), "{} cases differ\n{}", failures.len(), failures.join("\n"));
 }

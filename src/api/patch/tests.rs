@@ -45,12 +45,14 @@ fn answer(error: &PatchError) -> Value {
 fn patches_come_out_as_upstream_has_them() {
     let mut live = std::collections::BTreeMap::new();
     let mut failures = Vec::new();
+    let mut count = 0;
     for line in include_str!("cases/upstream.jsonl").lines() {
         let case: Value = serde_json::from_str(line).unwrap();
         if let Some(made) = case.get("made") {
             live.insert(text(&case, "kind").to_owned(), made.clone());
             continue;
         }
+        count += 1;
         let document: &Value = &live[text(&case, "kind")];
         let patch = &case["patch"];
         let patched = match text(&case, "type") {
@@ -75,5 +77,6 @@ fn patches_come_out_as_upstream_has_them() {
             failures.push(format!("{} {}:\n  {ours}\n  {theirs}", text(&case, "type"), text(&case, "case")));
         }
     }
+    assert!(count >= 75, "{count} cases");
     assert!(failures.is_empty(), "{} patches differ\n{}", failures.len(), failures.join("\n"));
 }
