@@ -4,20 +4,24 @@
 //! Keys and values are bytes here: what they mean is known above (`/registry/…`). Nothing here
 //! caches objects: whoever reads a lot keeps a watch.
 
+pub mod compactor;
 mod contract;
 pub mod embedded;
 mod error;
 pub mod etcd;
+mod snapshot;
 mod txn;
 mod types;
 
 #[cfg(test)]
 mod suite;
 
+pub use compactor::Compactor;
 pub use contract::{Store, Watch, WatchSource};
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use error::{BoxedError, StoreError};
 pub use etcd::{Etcd, EtcdOptions, EtcdTls};
+pub use snapshot::SnapshotInfo;
 pub use txn::{Check, Compare, Op, OpResult, Txn, TxnResponse};
 pub use types::{
     Batch, Event, EventKind, KeyRange, KeyValue, LeaseId, Previous, Range, RangeResponse, Revision, Status,

@@ -4,8 +4,14 @@
 //! a full disk) is tested beside it.
 
 mod backends;
+mod compaction;
+mod crash;
 mod history;
+mod linear;
+mod load;
+mod proxy;
 pub(crate) mod servers;
+mod snapshots;
 mod transactions;
 mod watches;
 

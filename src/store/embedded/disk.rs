@@ -23,7 +23,9 @@ pub(super) const COMPACTED: &str = "compacted";
 const FORMAT_NOW: u64 = 1;
 /// redb's pages in memory. Whoever reads a lot keeps a cache of its own.
 const CACHE_BYTES: usize = 8 << 20;
-const RECORD_HEADER: usize = 29;
+const RECORD_HEADER: usize = 33;
+/// Of which the first are a checksum of all behind them: redb checks its pages after a crash only.
+const CHECKSUM: usize = 4;
 
 impl Number {
     pub(super) fn to_disk(self) -> [u8; 12] {
@@ -58,6 +60,7 @@ impl Record {
     pub(super) fn encode(&self) -> Vec<u8> {
         let value = self.value.as_deref().unwrap_or_default();
         let mut out = Vec::with_capacity(RECORD_HEADER + self.key.len() + value.len());
+        out.extend([0; CHECKSUM]);
         out.push(u8::from(self.value.is_some()));
         out.extend(self.create.to_le_bytes());
         out.extend(self.version.to_le_bytes());
@@ -65,12 +68,20 @@ impl Record {
         out.extend((self.key.len() as u32).to_le_bytes());
         out.extend_from_slice(&self.key);
         out.extend_from_slice(value);
+        let checksum = crc32fast::hash(out.get(CHECKSUM..).unwrap_or_default());
+        if let Some(place) = out.get_mut(..CHECKSUM) {
+            place.copy_from_slice(&checksum.to_le_bytes());
+        }
         out
     }
 
-    /// Key and value share the memory of `bytes`. `None`: this is no record.
+    /// Key and value share the memory of `bytes`. `None`: this is no record, or not as it was.
     pub(super) fn decode(bytes: &Bytes) -> Option<Self> {
         let header = bytes.get(..RECORD_HEADER)?;
+        if crc32fast::hash(bytes.get(CHECKSUM..)?).to_le_bytes() != header.get(..CHECKSUM)? {
+            return None;
+        }
+        let header = header.get(CHECKSUM..)?;
         let number = |at: usize| Some(u64::from_le_bytes(header.get(at..at + 8)?.try_into().ok()?));
         let key_length = u32::from_le_bytes(header.get(25..29)?.try_into().ok()?) as usize;
         let value_at = RECORD_HEADER.checked_add(key_length).filter(|at| *at <= bytes.len())?;
@@ -128,6 +139,14 @@ impl Disk {
         write.open_table(LEASES)?;
         write.open_table(FACTS)?.insert(FORMAT, FORMAT_NOW)?;
         Ok(write.commit()?)
+    }
+
+    pub(super) fn begin_read(&self) -> Result<redb::ReadTransaction, redb::Error> {
+        Ok(self.database.begin_read()?)
+    }
+
+    pub(super) fn begin_write(&self) -> Result<redb::WriteTransaction, redb::Error> {
+        Ok(self.database.begin_write()?)
     }
 
     pub(super) fn fact(&self, name: &str) -> Result<Option<u64>, StoreError> {
@@ -205,6 +224,9 @@ impl Disk {
 pub(super) fn damage(path: &Path, action: &'static str, error: redb::Error) -> StoreError {
     let path = path.to_owned();
     match error {
+        redb::Error::Io(source) if source.kind() == std::io::ErrorKind::InvalidData => {
+            StoreError::Corrupt { path, detail: source.to_string() }
+        }
         redb::Error::Io(source) => StoreError::File { action, path, source },
         redb::Error::PreviousIo => StoreError::Unavailable {
             at: path.display().to_string(),
@@ -227,13 +249,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_record_comes_back_as_it_was(
+        fn a_record_comes_back_as_it_was_and_any_changed_bit_is_seen(
+            bit in any::<usize>(),
             value in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..50)),
             key in proptest::collection::vec(any::<u8>(), 0..50),
             (create, version, lease) in (any::<u64>(), any::<u64>(), any::<i64>()),
         ) {
             let record = Record { value: value.map(Bytes::from), create, version, lease, key: Bytes::from(key) };
-            prop_assert_eq!(Record::decode(&Bytes::from(record.encode())), Some(record));
+            let mut bytes = record.encode();
+            prop_assert_eq!(Record::decode(&Bytes::from(bytes.clone())), Some(record));
+            let bit = bit % (bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert_eq!(Record::decode(&Bytes::from(bytes)), None);
         }
 
         #[test]

@@ -11,7 +11,7 @@ use crate::StoreError;
 /// The lock of a store's folder, until it is dropped or the process ends, however it ends.
 #[derive(Debug)]
 pub(super) struct FolderLock {
-    _file: File,
+    file: File,
 }
 
 impl FolderLock {
@@ -43,6 +43,13 @@ impl FolderLock {
         // Who cannot be named is not kept out: on a full disk the lock holds all the same.
         let named = file.set_len(0).and_then(|()| file.rewind());
         let _ = named.and_then(|()| write!(file, "{}", std::process::id()));
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // Closing would leave it to a child process that was made and has not begun its program yet.
+        let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }

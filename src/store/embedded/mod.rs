@@ -9,6 +9,7 @@ mod disk;
 mod index;
 mod lock;
 mod read;
+mod snapshot;
 mod state;
 mod watch;
 mod writer;
@@ -28,6 +29,8 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::{
     LeaseId, Range, RangeResponse, Revision, Status, Store, StoreError, Txn, TxnResponse, Watch, WatchRequest,
 };
+pub use snapshot::restore_snapshot;
+
 use apply::{Answer, Command};
 use disk::Disk;
 use state::{Shared, State};
@@ -37,6 +40,9 @@ use writer::{Waiting, Writer};
 const QUEUE_BYTES: usize = 32 << 20;
 /// What a command takes in the queue beside its keys and values.
 const COMMAND_BYTES: usize = 1 << 10;
+
+/// The store's file in its folder.
+const FILE: &str = "store.redb";
 
 /// Where an embedded store lies.
 #[derive(Debug, Clone)]
@@ -62,7 +68,7 @@ impl Embedded {
         let folder = &options.folder;
         make_folder(folder)?;
         let lock = lock::FolderLock::take(folder)?;
-        let disk = Disk::open(&folder.join("store.redb"))?;
+        let disk = Disk::open(&folder.join(FILE))?;
         let state = State::load(&disk, Instant::now())?;
         tracing::info!(
             folder = %folder.display(),
@@ -162,7 +168,7 @@ impl Store for Embedded {
     }
 
     async fn status(&self) -> Result<Status, StoreError> {
-        let path = self.shared.folder.join("store.redb");
+        let path = self.shared.folder.join(FILE);
         let size = tokio::task::spawn_blocking(move || fs::metadata(path).map(|file| file.len()));
         let size = size.await.map_err(|_| self.shared.closed())?;
         let sync_us = self.shared.last_sync_us.load(Ordering::Relaxed);

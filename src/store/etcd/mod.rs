@@ -6,6 +6,7 @@
 mod convert;
 mod endpoints;
 mod errors;
+mod snapshot;
 mod watch;
 
 #[cfg(test)]
@@ -22,6 +23,8 @@ use etcd_client::{AlarmAction, AlarmType, GetOptions, WatchOptions};
 use crate::{
     LeaseId, Range, RangeResponse, Revision, Status, Store, StoreError, Txn, TxnResponse, Watch, WatchRequest,
 };
+pub use snapshot::{EtcdRestore, restore_snapshot};
+
 use convert::PAGE_KEYS;
 use endpoints::Endpoints;
 use errors::{Fault, Kind, compacted};

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use base::{Class, Classified};
 use jiff::Timestamp;
 use pki::{Authority, LEAF_LIFE, LeafRequest, Usage};
-use rustix::process::Signal;
 
 use super::*;
 use crate::Op;
@@ -74,13 +73,13 @@ async fn a_stopped_etcd_leaves_writes_unknown_and_reads_late() {
         let server = Server::start(&binary, &[]).await;
         let store = hasty(&server).await;
         put(&store, "k", "1").await;
-        server.signal(Signal::STOP);
+        server.pause().await;
         let read = store.current_revision().await.unwrap_err();
         assert!(matches!(read, StoreError::TimedOut { after_ms: 1000, .. }), "{read}");
         let written = store.txn(write("new")).await.unwrap_err();
         assert!(written.outcome_unknown(), "{written}");
         assert_eq!(written.class(), Class::Conflict);
-        server.signal(Signal::CONT);
+        server.resume();
         answered(|| store.txn(write("after"))).await;
         // It lay in etcd's socket, and so did our giving up: whichever was read first.
         let outcome = get(&store, "new").await;

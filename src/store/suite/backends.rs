@@ -78,4 +78,7 @@ suite! {
         a_dropped_call_for_the_next_batch_loses_none,
         watches_that_come_and_go_under_load_miss_and_repeat_nothing,
         a_watch_that_nobody_reads_holds_up_nobody;
+    compaction:
+        of_several_servers_one_compacts_at_each_interval,
+        the_compactor_runs_until_it_is_stopped;
 }

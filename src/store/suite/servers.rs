@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use super::PATIENCE;
 use crate::{Etcd, EtcdOptions, EtcdTls, Store};
 
@@ -75,8 +77,23 @@ impl Server {
         panic!("{} does not start", binary.display());
     }
 
+    /// Starts on a copy of a member's data folder.
+    pub(crate) async fn start_on(binary: &Path, data: &Path) -> Self {
+        let mut server = Self::start(binary, &[]).await;
+        server.kill();
+        let own = server.folder.path().join("member");
+        fs::remove_dir_all(&own).unwrap();
+        fs::rename(data.join("member"), own).unwrap();
+        server.restart().await;
+        server
+    }
+
     pub(crate) fn url(&self) -> String {
         url(self.ports[0], self.tls.is_some())
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.ports[0]
     }
 
     pub(crate) fn binary(&self) -> &Path {
@@ -128,7 +145,22 @@ impl Server {
         assert!(self.serves().await, "etcd starts again");
     }
 
-    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+    /// Stops it where it stands, and returns once it stands.
+    pub(crate) async fn pause(&self) {
+        self.signal(Signal::STOP);
+        let status = format!("/proc/{}/status", self.child.id());
+        let mut often = tokio::time::interval(Duration::from_millis(5));
+        while !fs::read_to_string(&status).unwrap().contains("State:\tT") {
+            often.tick().await;
+        }
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).unwrap();
     }
