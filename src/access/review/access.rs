@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use api::field_error::{At, Errors};
+use api::kinds::reviews;
 use api::meta::{self, str_at};
 use api::status::{Qualified, Status};
 use serde_json::{Map, Value, json};
 
 use super::selectors::{self, Selected};
-use super::validate;
 use crate::{Attributes, Authorizer, Decision, User};
+
+const OTHER_NAMESPACE: &str =
+    "the namespace of the provided object does not match the namespace sent on the request";
 
 /// May somebody do something?
 pub fn subject_access(authorizer: &Authorizer, review: Value) -> Result<Value, Status> {
-    validate::subject(&review).map_err(invalid)?;
+    check(&review, reviews::of_anybody)?;
     let user = subject(&review);
     Ok(answered(authorizer, &user, review))
 }
@@ -26,22 +30,27 @@ pub fn local_subject_access(
     match meta::namespace(&review) {
         "" => meta::put(&mut review, "metadata.namespace", namespace),
         own if own == namespace => {}
-        _ => return Err(Status::bad_request(validate::OTHER_NAMESPACE)),
+        _ => return Err(Status::bad_request(OTHER_NAMESPACE)),
     }
-    validate::local(&review).map_err(invalid)?;
+    check(&review, reviews::in_a_namespace)?;
     let user = subject(&review);
     Ok(answered(authorizer, &user, review))
 }
 
 /// May I?
 pub fn self_subject_access(authorizer: &Authorizer, user: &User, review: Value) -> Result<Value, Status> {
-    validate::own(&review).map_err(invalid)?;
+    check(&review, reviews::of_oneself)?;
     Ok(answered(authorizer, user, review))
 }
 
 /// 422. Upstream forgets the kind on the way.
-fn invalid(errors: api::field_error::Errors) -> Status {
-    Status::invalid(Qualified { group: "authorization.k8s.io", name: "" }, "", errors)
+fn check(review: &Value, rules: fn(&At<'_>, &mut Errors)) -> Result<(), Status> {
+    let mut errors = Errors::new();
+    rules(&At::root(review), &mut errors);
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Status::invalid(Qualified { group: "authorization.k8s.io", name: "" }, "", errors))
 }
 
 fn subject(review: &Value) -> User {

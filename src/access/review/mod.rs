@@ -8,7 +8,6 @@ mod rules;
 mod selectors;
 #[cfg(test)]
 mod tests;
-mod validate;
 
 pub use access::{local_subject_access, self_subject_access, subject_access};
 pub use identity::{self_subject, token};

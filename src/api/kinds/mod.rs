@@ -30,7 +30,7 @@ pub mod metadata;
 mod pod;
 mod rbac;
 mod rest;
-mod reviews;
+pub mod reviews;
 pub mod rules;
 pub mod scale;
 mod service;

@@ -12,46 +12,45 @@ const GROUP: &str = "authorization.k8s.io";
 
 pub(super) const ROWS: &[Row] = &[
     Row {
-        strategy: Strategy {
-            validate: |new, e| {
-                attributes(new, true, e);
-                no_metadata(new, &["managedFields"], "must be empty", e);
-            },
-            ..Strategy::GENERIC
-        },
+        strategy: Strategy { validate: of_anybody, ..Strategy::GENERIC },
         ..Row::new(GROUP, "SubjectAccessReview")
     },
     Row {
-        strategy: Strategy {
-            validate: |new, e| {
-                attributes(new, false, e);
-                no_metadata(new, &["managedFields"], "must be empty", e);
-            },
-            ..Strategy::GENERIC
-        },
+        strategy: Strategy { validate: of_oneself, ..Strategy::GENERIC },
         ..Row::new(GROUP, "SelfSubjectAccessReview")
     },
     Row {
-        strategy: Strategy {
-            validate: |new, e| {
-                attributes(new, true, e);
-                no_metadata(new, &["managedFields", "namespace"], "must be empty except for namespace", e);
-                let spec = new.get("spec");
-                let own = spec.get("resourceAttributes.namespace");
-                if spec.get("resourceAttributes").is_set() && own.str() != new.get("metadata.namespace").str()
-                {
-                    e.invalid_as(&own.path, own.str(), "must match metadata.namespace");
-                }
-                let path = spec.get("nonResourceAttributes");
-                if path.is_set() {
-                    e.invalid_as(&path.path, non_resource(&path), "disallowed on this kind of request");
-                }
-            },
-            ..Strategy::GENERIC
-        },
+        strategy: Strategy { validate: in_a_namespace, ..Strategy::GENERIC },
         ..Row::new(GROUP, "LocalSubjectAccessReview")
     },
 ];
+
+/// What is wrong with a SubjectAccessReview.
+pub fn of_anybody(new: &At<'_>, e: &mut Errors) {
+    attributes(new, true, e);
+    no_metadata(new, &["managedFields"], "must be empty", e);
+}
+
+/// What is wrong with a SelfSubjectAccessReview.
+pub fn of_oneself(new: &At<'_>, e: &mut Errors) {
+    attributes(new, false, e);
+    no_metadata(new, &["managedFields"], "must be empty", e);
+}
+
+/// What is wrong with a LocalSubjectAccessReview.
+pub fn in_a_namespace(new: &At<'_>, e: &mut Errors) {
+    attributes(new, true, e);
+    no_metadata(new, &["managedFields", "namespace"], "must be empty except for namespace", e);
+    let spec = new.get("spec");
+    let own = spec.get("resourceAttributes.namespace");
+    if spec.get("resourceAttributes").is_set() && own.str() != new.get("metadata.namespace").str() {
+        e.invalid_as(&own.path, own.str(), "must match metadata.namespace");
+    }
+    let path = spec.get("nonResourceAttributes");
+    if path.is_set() {
+        e.invalid_as(&path.path, non_resource(&path), "disallowed on this kind of request");
+    }
+}
 
 fn non_resource(at: &At<'_>) -> Value {
     match at.value {
