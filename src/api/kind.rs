@@ -420,7 +420,9 @@ impl Kind {
     /// `Deployment.apps`, as messages about invalid objects say it.
     #[must_use]
     pub fn qualified_kind(&self) -> Qualified<'_> {
-        Qualified { group: &self.group, name: &self.kind }
+        // Events of the newer group are, to upstream's messages, those of the first.
+        let group = self.stored.api_version.rsplit_once('/').map_or("", |(group, _)| group);
+        Qualified { group, name: &self.kind }
     }
 
     /// A served version.

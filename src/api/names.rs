@@ -137,6 +137,11 @@ pub fn wildcard_subdomain(text: &str) -> Vec<String> {
     wrong
 }
 
+/// Newer rules of upstream count bytes and say so.
+fn in_bytes(message: &str) -> String {
+    message.replace(" characters", " bytes")
+}
+
 /// A label's key, an annotation's, a finalizer: upstream's qualified name.
 #[must_use]
 pub fn label_key(text: &str) -> Vec<String> {
@@ -149,7 +154,9 @@ pub fn label_key(text: &str) -> Vec<String> {
             if prefix.is_empty() {
                 wrong.push("prefix part must be non-empty".to_owned());
             } else {
-                wrong.extend(dns1123_subdomain(prefix).into_iter().map(|w| format!("prefix part {w}")));
+                wrong.extend(
+                    dns1123_subdomain(prefix).into_iter().map(|w| format!("prefix part {}", in_bytes(&w))),
+                );
             }
             name
         }
@@ -163,7 +170,7 @@ pub fn label_key(text: &str) -> Vec<String> {
     if name.is_empty() {
         wrong.push("name part must be non-empty".to_owned());
     } else if name.len() > 63 {
-        wrong.push(format!("name part {}", length_says(63)));
+        wrong.push(format!("name part {}", in_bytes(&length_says(63))));
     }
     if !is_key(name) {
         wrong.push(format!("name part {}", form_says(KEY_SAYS, KEY_FORM, &examples)));
@@ -174,7 +181,7 @@ pub fn label_key(text: &str) -> Vec<String> {
 /// A label's value.
 #[must_use]
 pub fn label_value(text: &str) -> Vec<String> {
-    let mut wrong = too_long(text, 63);
+    let mut wrong: Vec<String> = too_long(text, 63).iter().map(|w| in_bytes(w)).collect();
     if !text.is_empty() && !is_key(text) {
         wrong.push(form_says(
             "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
@@ -417,7 +424,7 @@ mod tests {
         assert_eq!(label_key("/x"), ["prefix part must be non-empty"]);
         assert_eq!(label_key("a/").len(), 2);
         assert!(label_key("a/b/c")[0].starts_with("a valid label key must consist of"));
-        assert_eq!(label_value(&"v".repeat(64)), ["must be no more than 63 characters"]);
+        assert_eq!(label_value(&"v".repeat(64)), ["must be no more than 63 bytes"]);
         assert!(label_value("").is_empty());
     }
 

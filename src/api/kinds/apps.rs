@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Row;
 use super::basic::default_text;
 use super::metadata::{immutable, selector};
-use super::pod::{default as pod_default, template, volumes, warnings};
+use super::pod::{default as pod_default, shown, template, volumes, warnings};
 use super::rules::{not_negative, not_negative_or_percent, percent, selects, selects_all};
 use super::table::{self, AGE, NAME, age, integer, says, text, wide};
 use crate::field_error::{At, Errors};
@@ -431,7 +431,8 @@ fn deployment(spec: &At<'_>, e: &mut Errors) {
 }
 
 fn unknown_strategy(at: &At<'_>, known: &[&str], e: &mut Errors) {
-    let shown = json!({"Type": at.get("type").str(), "RollingUpdate": at.get("rollingUpdate").value});
+    // Of one shape for Deployments and DaemonSets.
+    let shown = at.value.map(|s| shown::as_upstream(s, "apps.v1.DeploymentStrategy")).unwrap_or_default();
     e.not_supported(&At::new(Some(&shown), at.path.clone()), known);
 }
 
@@ -457,12 +458,17 @@ fn replica_set(spec: &At<'_>, e: &mut Errors) {
 }
 
 fn replication_controller(spec: &At<'_>, e: &mut Errors) {
-    not_negative(&spec.get("minReadySeconds"), e);
     let chosen = spec.get("selector");
     if chosen.is_empty() {
         e.required(&chosen.path, "");
     }
+    replicated_template(spec, &chosen, e);
+    // Annotations of upstream's types, and so said last.
     not_negative(&spec.get("replicas"), e);
+    not_negative(&spec.get("minReadySeconds"), e);
+}
+
+fn replicated_template(spec: &At<'_>, chosen: &At<'_>, e: &mut Errors) {
     let at = spec.get("template");
     if !at.is_set() {
         return e.required(&at.path, "");
@@ -611,8 +617,8 @@ fn stateful_set(spec: &At<'_>, e: &mut Errors) {
             }
         }
         _ => {
-            let shown = json!({"Type": strategy.get("type").str(), "RollingUpdate": rolling.value});
-            e.invalid_as(&strategy.path, shown, "must be 'RollingUpdate' or 'OnDelete'");
+            let shown = strategy.value.map(|s| shown::as_upstream(s, "apps.v1.StatefulSetUpdateStrategy"));
+            e.invalid_as(&strategy.path, shown.unwrap_or_default(), "must be 'RollingUpdate' or 'OnDelete'");
         }
     }
     for when in ["whenDeleted", "whenScaled"] {

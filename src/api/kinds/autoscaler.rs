@@ -9,6 +9,33 @@ use crate::meta;
 const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
 const BEHAVIOR: &str = "autoscaling.alpha.kubernetes.io/behavior";
 
+/// Defaults of v2, which hold for v1 too once it is v2.
+pub(super) fn defaults(object: &mut Value) {
+    meta::put_default(object, "spec.minReplicas", 1);
+    if meta::list_at(object, "spec.metrics").is_empty() {
+        let target = json!({"type": "Utilization", "averageUtilization": 80});
+        meta::put(
+            object,
+            "spec.metrics",
+            json!([{"type": "Resource", "resource": {"name": "cpu", "target": target}}]),
+        );
+    }
+    if meta::at(object, "spec.behavior").is_none() {
+        return;
+    }
+    let policy = |kind: &str, value: i64| json!({"type": kind, "value": value, "periodSeconds": 15});
+    meta::put_default(object, "spec.behavior.scaleUp.stabilizationWindowSeconds", 0);
+    meta::put_default(
+        object,
+        "spec.behavior.scaleUp.policies",
+        json!([policy("Pods", 4), policy("Percent", 100)]),
+    );
+    meta::put_default(object, "spec.behavior.scaleDown.policies", json!([policy("Percent", 100)]));
+    for side in ["scaleUp", "scaleDown"] {
+        meta::put_default(object, &format!("spec.behavior.{side}.selectPolicy"), "Max");
+    }
+}
+
 /// From v1 to v2.
 pub(super) fn to_v2(object: &mut Value) {
     let mut metrics: Vec<Value> =

@@ -47,7 +47,10 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         strategy: Strategy {
-            default: |secret| default_text(secret, "type", "Opaque"),
+            default: |secret| {
+                default_text(secret, "type", "Opaque");
+                text_to_bytes(secret);
+            },
             prepare_update: |new, old, _| {
                 if meta::str_at(new, "type").is_empty() {
                     meta::restore(new, old, "type");
@@ -91,6 +94,20 @@ pub(super) const ROWS: &[Row] = &[
         ..Row::new("", "ServiceAccount")
     },
 ];
+
+/// `stringData` is written as text and kept as `data`.
+fn text_to_bytes(secret: &mut Value) {
+    let Some(Value::Object(texts)) = secret.as_object_mut().and_then(|s| s.shift_remove("stringData")) else {
+        return;
+    };
+    if texts.is_empty() {
+        return;
+    }
+    let data = meta::fields(meta::entry(secret, "data"));
+    for (key, text) in texts {
+        data.insert(key, STANDARD.encode(text.as_str().unwrap_or_default()).into());
+    }
+}
 
 /// Bytes that a ConfigMap or Secret may hold.
 const BYTES_AT_MOST: usize = 1024 * 1024;

@@ -21,6 +21,14 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         strategy: Strategy {
             default: |o| {
+                let network = meta::str_at(o, "spec.podCIDR").to_owned();
+                let first = meta::list_at(o, "spec.podCIDRs").first().cloned();
+                match first {
+                    Some(first) if network.is_empty() => meta::put(o, "spec.podCIDR", first),
+                    Some(first) if first == network.as_str() => {}
+                    None if network.is_empty() => {}
+                    _ => meta::put(o, "spec.podCIDRs", json!([network])),
+                }
                 if meta::at(o, "status.allocatable").is_none() && meta::at(o, "status.capacity").is_some() {
                     let capacity = meta::at(o, "status.capacity").cloned().unwrap_or_default();
                     meta::put(o, "status.allocatable", capacity);

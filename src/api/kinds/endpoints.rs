@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Row;
 use super::basic::default_text;
-use super::metadata::{immutable, labels};
+use super::metadata::labels;
 use super::rules::{address, known, required};
 use super::service::endpoint_address;
 use super::table::{AGE, NAME, age, text};
@@ -279,7 +279,7 @@ fn declared(slice: &At<'_>, old: Option<&At<'_>>, e: &mut Errors) {
     let changed = old.is_some_and(|old| old.get("addressType").value != kind.value);
     if required(&kind, e) {
         if changed {
-            immutable(&kind, &At::new(None, kind.path.clone()), e);
+            e.invalid_as(&kind.path, Value::Null, "field is immutable");
         } else if old.is_none() {
             e.one_of(&kind, &["FQDN", "IPv4", "IPv6"]);
         }
@@ -321,7 +321,7 @@ mod tests {
         let (new, old) = (json!({"addressType": "IPv6"}), json!({"addressType": "IPv4"}));
         assert_eq!(
             updated("discovery.k8s.io", "EndpointSlice", new, old).unwrap_err(),
-            ["addressType: Invalid value: \"IPv6\": field is immutable"]
+            ["addressType: Invalid value: null: field is immutable"]
         );
     }
 

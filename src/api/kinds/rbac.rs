@@ -1,10 +1,10 @@
 //! Roles, and who has them.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Row;
 use super::basic::default_text;
-use super::metadata::{immutable, selector};
+use super::metadata::selector;
 use super::table::{AGE, NAME, age, says, text, wide};
 use crate::field_error::{At, Errors};
 use crate::kind::{About, Column, Strategy};
@@ -38,7 +38,7 @@ pub(super) const ROWS: &[Row] = &[
             validate: |new, e| binding(new, true, e),
             validate_update: |new, old, e| {
                 binding(new, true, e);
-                immutable(&new.get("roleRef"), &old.get("roleRef"), e);
+                same_role(new, old, e);
             },
             ..ROLE
         },
@@ -52,7 +52,7 @@ pub(super) const ROWS: &[Row] = &[
             validate: |new, e| binding(new, false, e),
             validate_update: |new, old, e| {
                 binding(new, false, e);
-                immutable(&new.get("roleRef"), &old.get("roleRef"), e);
+                same_role(new, old, e);
             },
             ..ROLE
         },
@@ -99,6 +99,15 @@ fn binding_defaults(binding: &mut Value) {
         if ["User", "Group"].contains(&meta::str_at(subject, "kind")) {
             default_text(subject, "apiGroup", GROUP);
         }
+    }
+}
+
+fn same_role(new: &At<'_>, old: &At<'_>, e: &mut Errors) {
+    let (now, was) = (new.get("roleRef"), old.get("roleRef"));
+    if !meta::same(now.value, was.value) {
+        let part = |name| now.get(name).str();
+        let shown = json!({"APIGroup": part("apiGroup"), "Kind": part("kind"), "Name": part("name")});
+        e.invalid_as(&now.path, shown, "field is immutable");
     }
 }
 
@@ -247,7 +256,7 @@ mod tests {
         assert_eq!(
             updated(GROUP, "RoleBinding", binding("b"), binding("a")).unwrap_err(),
             [
-                "roleRef: Invalid value: {\"kind\":\"ClusterRole\",\"name\":\"b\",\"apiGroup\":\"rbac.authorization.k8s.io\"}: field is immutable"
+                "roleRef: Invalid value: {\"APIGroup\":\"rbac.authorization.k8s.io\",\"Kind\":\"ClusterRole\",\"Name\":\"b\"}: field is immutable"
             ]
         );
     }

@@ -268,10 +268,13 @@ pub(super) const ROWS: &[Row] = &[
         cells: quota_cells,
         ..Row::new("", "ResourceQuota")
     },
-    Row { strategy: Strategy { create_on_update: true, ..Strategy::GENERIC }, ..Row::new("", "LimitRange") },
+    Row {
+        strategy: Strategy { create_on_update: true, default: limit_defaults, ..Strategy::GENERIC },
+        ..Row::new("", "LimitRange")
+    },
     Row {
         strategy: Strategy {
-            default: |o| meta::put_default(o, "spec.minReplicas", 1),
+            default: super::autoscaler::defaults,
             generation: &["spec"],
             ..Strategy::WITH_STATUS
         },
@@ -364,6 +367,22 @@ const HOOKS: &[Column] = &[NAME, integer("Webhooks", says("How many webhooks it 
 
 fn hook_cells(o: &Value, now: i64) -> Vec<Value> {
     vec![name(o), meta::list_at(o, "webhooks").len().into(), age(o, now)]
+}
+
+/// Bounds of containers are also their defaults.
+fn limit_defaults(o: &mut Value) {
+    for item in items(o, "spec.limits") {
+        if meta::str_at(item, "type") != "Container" {
+            continue;
+        }
+        for (from, to) in [("max", "default"), ("default", "defaultRequest"), ("min", "defaultRequest")] {
+            let Some(Value::Object(bounds)) = meta::at(item, from).cloned() else { continue };
+            let list = meta::fields(meta::entry(item, to));
+            for (name, amount) in bounds {
+                list.entry(name).or_insert(amount);
+            }
+        }
+    }
 }
 
 fn items<'a>(object: &'a mut Value, path: &str) -> impl Iterator<Item = &'a mut Value> {

@@ -100,6 +100,9 @@ fn default(service: &mut Value) {
     if ["NodePort", "LoadBalancer", "ClusterIP"].contains(&type_of(service)) {
         meta::put_default(service, "spec.internalTrafficPolicy", "Cluster");
     }
+    if is_external_name(service) {
+        meta::remove(service, "spec.internalTrafficPolicy");
+    }
     if type_of(service) == "LoadBalancer" {
         meta::put_default(service, "spec.allocateLoadBalancerNodePorts", true);
         let list = meta::at_mut(service, "status.loadBalancer.ingress").and_then(Value::as_array_mut);

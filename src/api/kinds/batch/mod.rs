@@ -29,10 +29,7 @@ pub(super) const ROWS: &[Row] = &[
         strategy: Strategy {
             default: |o| {
                 job_defaults(o, "spec");
-                let labels = meta::at(o, "spec.template.metadata.labels").cloned();
-                if let (Some(labels), true) = (labels, meta::same(meta::at(o, "metadata.labels"), None)) {
-                    meta::put(o, "metadata.labels", labels);
-                }
+                labels_of_pods(o);
             },
             prepare_create,
             validate: |new, e| {
@@ -143,6 +140,14 @@ fn job_defaults(o: &mut Value, path: &str) {
     }
 }
 
+/// A job without labels has its pods'.
+fn labels_of_pods(job: &mut Value) {
+    let labels = meta::at(job, "spec.template.metadata.labels").cloned();
+    if let (Some(labels), true) = (labels, meta::same(meta::at(job, "metadata.labels"), None)) {
+        meta::put(job, "metadata.labels", labels);
+    }
+}
+
 const UID: [&str; 2] = ["controller-uid", "batch.kubernetes.io/controller-uid"];
 const NAMES: [&str; 2] = ["job-name", "batch.kubernetes.io/job-name"];
 
@@ -161,6 +166,7 @@ fn prepare_create(new: &mut Value, _: &Context<'_>) {
     }
     let matched = meta::fields(meta::entry(new, "spec.selector.matchLabels"));
     matched.entry(UID[1].to_owned()).or_insert_with(|| uid.into());
+    labels_of_pods(new);
 }
 
 fn generated_selector(job: &At<'_>, e: &mut Errors) {
@@ -252,7 +258,8 @@ fn job(spec: &At<'_>, e: &mut Errors) {
     }
     let succeeds = spec.get("successPolicy");
     if succeeds.is_set() && !indexed {
-        e.invalid(&succeeds, "requires indexed completion mode");
+        let shown = succeeds.value.map(|s| shown::as_upstream(s, "batch.v1.SuccessPolicy"));
+        e.invalid_as(&succeeds.path, shown.unwrap_or_default(), "requires indexed completion mode");
     } else if succeeds.is_set() {
         success_policy(spec, &succeeds, e);
     }

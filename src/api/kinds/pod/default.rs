@@ -24,6 +24,21 @@ pub(crate) fn pod(object: &mut Value) {
         }
     }
     meta::put_default(at, "enableServiceLinks", true);
+    if let Some(status) = meta::at_mut(object, "status") {
+        addresses(status);
+    }
+}
+
+/// `podIP` and `podIPs` say the same, whichever of them a client knows.
+fn addresses(status: &mut Value) {
+    let single = meta::str_at(status, "podIP").to_owned();
+    let first = meta::list_at(status, "podIPs").first().map(|ip| meta::str_at(ip, "ip").to_owned());
+    match first {
+        Some(first) if single.is_empty() => meta::put(status, "podIP", first),
+        Some(first) if first == single => {}
+        None if single.is_empty() => {}
+        _ => meta::put(status, "podIPs", json!([{"ip": single}])),
+    }
 }
 
 /// The spec of a pod or of a template.

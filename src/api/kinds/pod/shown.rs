@@ -18,9 +18,10 @@ pub(super) fn container_difference(old: Option<&Value>, new: Option<&Value>) -> 
     difference(old, new, "EphemeralContainer")
 }
 
-/// A value of the core group as upstream's messages show it.
+/// A value as upstream's messages show it; its type is of the core group or, `apps.v1.X`, another.
 pub(in crate::kinds) fn as_upstream(value: &Value, name: &str) -> Value {
-    let ty = builtin().find(&format!("io.k8s.api.core.v1.{name}"));
+    let group = if name.contains('.') { "" } else { "core.v1." };
+    let ty = builtin().find(&format!("io.k8s.api.{group}{name}"));
     ty.map_or_else(|| value.clone(), |ty| object(Some(value), ty))
 }
 

@@ -11,14 +11,14 @@ use crate::meta;
 use crate::names::{dns1123_subdomain, label_key};
 
 /// What a new pod starts with: pending, its class of service, and why it waits if it is gated.
-pub(super) fn prepare_create(pod: &mut Value, _: &Context<'_>) {
+pub(super) fn prepare_create(pod: &mut Value, context: &Context<'_>) {
     let mut status = json!({"phase": "Pending"});
     if !meta::list_at(pod, "spec.schedulingGates").is_empty() {
         status["conditions"] = json!([{
             "type": "PodScheduled",
             "status": "False",
             "lastProbeTime": null,
-            "lastTransitionTime": null,
+            "lastTransitionTime": context.now,
             "reason": "SchedulingGated",
             "message": "Scheduling is blocked due to non-empty scheduling gates",
         }]);
