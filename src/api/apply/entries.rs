@@ -1,6 +1,7 @@
 //! `metadata.managedFields`: who owns what, read, kept by manager, and written in order.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
@@ -30,7 +31,7 @@ pub(super) struct Entry {
 }
 
 /// Who writes, and how: the identity of an entry. Updates at another version are another's.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Manager {
     pub(super) name: String,
     pub(super) applies: bool,
@@ -88,11 +89,15 @@ impl ManagedFields {
             Some(other) => return Err(format!("expected a list of entries, got {other}")),
         };
         let mut all = Self::default();
+        let mut places: BTreeMap<Manager, usize> = BTreeMap::new();
         for (at, item) in items.into_iter().enumerate() {
             let entry = Entry::read(at, item)?;
-            match all.entries.iter_mut().find(|it| it.manager == entry.manager) {
-                Some(earlier) => *earlier = entry,
-                None => all.entries.push(entry),
+            match places.get(&entry.manager) {
+                Some(earlier) => all.entries[*earlier] = entry,
+                None => {
+                    places.insert(entry.manager.clone(), all.entries.len());
+                    all.entries.push(entry);
+                }
             }
         }
         Ok(all)
@@ -120,42 +125,57 @@ impl ManagedFields {
         self.entries.retain(|it| !it.is_empty());
     }
 
-    /// Puts the oldest updates of each version together, until few enough are left.
+    /// Puts the oldest updates of each version together, until few enough are left. The first
+    /// of a version becomes the entry that all later ones go to, unless there is one already.
     pub(super) fn cap_updates(&mut self) {
-        let mut updates: Vec<(String, String)> = Vec::new();
-        for entry in self.entries.iter().filter(|it| !it.manager.applies) {
-            updates.push((entry.time.clone().unwrap_or_default(), entry.manager.identifier()));
-        }
-        if updates.len() <= MOST_UPDATES {
+        if self.entries.iter().filter(|it| !it.manager.applies).count() <= MOST_UPDATES {
             return;
         }
-        updates.sort();
+        let (appliers, updates): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.entries).into_iter().partition(|it| it.manager.applies);
+        let mut updates: Vec<_> =
+            updates.into_iter().map(|it| (it.time.clone(), it.manager.identifier(), it)).collect();
+        updates.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
+        let mut updates: Vec<Option<Entry>> = updates.into_iter().map(|(.., entry)| Some(entry)).collect();
+
+        let mut first_of: BTreeMap<String, usize> = BTreeMap::new();
+        let mut buckets: BTreeMap<String, usize> = BTreeMap::new();
+        for (at, entry) in updates.iter().enumerate().filter_map(|(at, it)| it.as_ref().map(|it| (at, it))) {
+            if entry.manager == Manager::new(ANCIENT, false, &entry.api_version, "") {
+                buckets.insert(entry.api_version.clone(), at);
+            }
+        }
         let mut left = updates.len();
-        let mut first_of: Vec<(String, String)> = Vec::new();
-        for (_, identifier) in updates {
+        let mut merged: BTreeMap<usize, (Vec<FieldSet>, Option<String>)> = BTreeMap::new();
+        for at in 0..updates.len() {
+            let Some(version) = updates[at].as_ref().map(|it| it.api_version.clone()) else { continue };
             if left <= MOST_UPDATES {
                 break;
             }
-            let Some(at) = self.entries.iter().position(|it| it.manager.identifier() == identifier) else {
+            let Some(&first) = first_of.get(&version) else {
+                first_of.insert(version, at);
                 continue;
             };
-            let version = self.entries[at].api_version.clone();
-            let Some((_, first)) = first_of.iter().find(|(it, _)| *it == version) else {
-                first_of.push((version, identifier));
+            let into = buckets.get(&version).copied().unwrap_or(first);
+            if into == at {
                 continue;
-            };
-            let bucket = Manager::new(ANCIENT, false, &version, "");
-            let first = first.clone();
-            let mut merged = self.entries.remove(at);
-            let into = self.entries.iter().position(|it| it.manager == bucket);
-            let into = into.or_else(|| self.entries.iter().position(|it| it.manager.identifier() == first));
-            if let Some(entry) = into.and_then(|at| self.entries.get_mut(at)) {
-                entry.manager = bucket;
-                entry.add(std::mem::take(merged.set_mut()));
-                entry.time = merged.time;
+            }
+            if let Some(mut entry) = updates[at].take() {
+                let (sets, time) = merged.entry(into).or_default();
+                sets.push(std::mem::take(entry.set_mut()));
+                *time = entry.time;
                 left -= 1;
             }
         }
+        for (at, (sets, time)) in merged {
+            if let Some(entry) = &mut updates[at] {
+                entry.manager = Manager::new(ANCIENT, false, &entry.api_version, "");
+                entry.time = time;
+                entry.add(FieldSet::union_of(sets));
+            }
+        }
+        self.entries = appliers;
+        self.entries.extend(updates.into_iter().flatten());
     }
 }
 
@@ -261,10 +281,16 @@ impl Entry {
 }
 
 fn may_own(own: &Map<String, Value>, fields: &Map<String, Value>) -> bool {
-    fields.iter().any(|(element, below)| match (own.get(element), below) {
-        (Some(Value::Object(own)), Value::Object(below)) => {
+    let both = |own: &Value, below: &Value| match (own, below) {
+        (Value::Object(own), Value::Object(below)) => {
             below.is_empty() || below.contains_key(".") || may_own(own, below)
         }
-        (own, _) => own.is_some(),
-    })
+        _ => true,
+    };
+    // Whichever is shorter is gone through: there may be many entries.
+    if own.len() < fields.len() {
+        own.iter().any(|(element, own)| fields.get(element).is_some_and(|below| both(own, below)))
+    } else {
+        fields.iter().any(|(element, below)| own.get(element).is_some_and(|own| both(own, below)))
+    }
 }

@@ -294,3 +294,27 @@ fn a_kind_of_several_versions_converts_by_what_the_object_says_it_is() {
     assert_eq!(*back, object);
     assert!(kind.at(&object, "autoscaling/v2beta1").is_none() && kind.at(&object, "v1").is_none());
 }
+
+#[test]
+fn thousands_of_entries_are_put_together_in_one_go() {
+    let live = created(json!({"a": "1"}));
+    let mut new = live.clone();
+    let entry = |at: usize| {
+        json!({"manager": format!("m{at:05}"), "operation": "Update", "apiVersion": "v1",
+        "fieldsType": "FieldsV1", "fieldsV1": {"f:data": {format!("f:k{at}"): {}}}})
+    };
+    new["metadata"]["managedFields"] = Value::Array((0..2000).map(entry).collect());
+    new["data"] = (0..2000).map(|at| (format!("k{at}"), json!("2"))).collect();
+    update(&config_map(), Some(&live), &mut new, "me", LATER).unwrap();
+    // All was taken over by this write but the empty rest, which is gone.
+    assert_eq!(managed_of(&new).unwrap().as_array().unwrap().len(), 1);
+    let mut kept = live.clone();
+    kept["metadata"]["managedFields"] = Value::Array((0..2000).map(entry).collect());
+    kept["data"]["z"] = json!("1");
+    update(&config_map(), Some(&live), &mut kept, "me", LATER).unwrap();
+    let entries = ManagedFields::read(managed_of(&kept)).unwrap().entries;
+    assert_eq!(entries.len(), 10);
+    let owned = |at: usize| entries[at].set().nodes[0].below.nodes.len();
+    assert_eq!((&*entries[0].manager.name, owned(0)), ("ancient-changes", 1992));
+    assert_eq!((&*entries[1].manager.name, owned(1)), ("m01992", 1));
+}

@@ -21,6 +21,9 @@ pub(super) struct Node {
     pub(super) below: FieldSet,
 }
 
+/// So many times shorter a set is looked up in the other instead of both being walked.
+const MUCH: usize = 8;
+
 impl Node {
     fn is_empty(&self) -> bool {
         !self.member && self.below.nodes.is_empty()
@@ -152,6 +155,19 @@ impl FieldSet {
         Self { nodes }
     }
 
+    /// All sets together, halves first: sets stay short for as long as they can.
+    pub(super) fn union_of(mut sets: Vec<Self>) -> Self {
+        while sets.len() > 1 {
+            let mut pairs = sets.into_iter();
+            let mut halves = Vec::new();
+            while let Some(first) = pairs.next() {
+                halves.push(first.union(pairs.next().unwrap_or_default()));
+            }
+            sets = halves;
+        }
+        sets.pop().unwrap_or_default()
+    }
+
     /// Takes out the members of another set; what is below them stays.
     pub fn subtract(&mut self, other: &Self) {
         self.each_pair(other, |node, other| {
@@ -176,6 +192,14 @@ impl FieldSet {
         if other.is_empty() {
             return;
         }
+        if self.nodes.len() < other.nodes.len() / MUCH {
+            return self.nodes.retain_mut(|node| {
+                if let Some(same) = other.get(&node.element) {
+                    change(node, same);
+                }
+                !node.is_empty()
+            });
+        }
         let mut others = other.nodes.iter().peekable();
         self.nodes.retain_mut(|node| {
             while others.next_if(|it| it.element < node.element).is_some() {}
@@ -193,6 +217,18 @@ impl FieldSet {
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         let mut both = Self::default();
+        if other.nodes.len() < self.nodes.len() / MUCH {
+            return other.intersection(self);
+        }
+        if self.nodes.len() < other.nodes.len() / MUCH {
+            for node in &self.nodes {
+                if let Some(same) = other.get(&node.element) {
+                    let member = node.member && same.member;
+                    both.push(node.element.clone(), member, node.below.intersection(&same.below));
+                }
+            }
+            return both;
+        }
         let mut others = other.nodes.iter().peekable();
         for node in &self.nodes {
             while others.next_if(|it| it.element < node.element).is_some() {}
