@@ -147,8 +147,8 @@ impl ManagedFields {
         }
         let mut left = updates.len();
         let mut merged: BTreeMap<usize, (Vec<FieldSet>, Option<String>)> = BTreeMap::new();
-        for at in 0..updates.len() {
-            let Some(version) = updates[at].as_ref().map(|it| it.api_version.clone()) else { continue };
+        for (at, update) in updates.iter_mut().enumerate() {
+            let Some(version) = update.as_ref().map(|it| it.api_version.clone()) else { continue };
             if left <= MOST_UPDATES {
                 break;
             }
@@ -160,7 +160,7 @@ impl ManagedFields {
             if into == at {
                 continue;
             }
-            if let Some(mut entry) = updates[at].take() {
+            if let Some(mut entry) = update.take() {
                 let (sets, time) = merged.entry(into).or_default();
                 sets.push(std::mem::take(entry.set_mut()));
                 *time = entry.time;
