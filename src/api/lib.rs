@@ -23,6 +23,8 @@ pub mod patch;
 pub mod protobuf;
 pub mod quantity;
 pub mod schema;
+pub mod selector;
 pub mod status;
+pub mod table;
 pub mod time;
 pub mod value;

@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Display};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::field_error::{Errors, quote};
 
@@ -34,6 +34,8 @@ pub struct Status {
     pub message: String,
     /// What it is about.
     pub details: Option<Box<Details>>,
+    /// Where an expired list can go on; "" elsewhere.
+    pub continue_token: String,
 }
 
 /// What a [`Status`] is about.
@@ -66,7 +68,7 @@ pub struct Cause {
 
 impl Status {
     fn failure(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: None }
+        Self { code, reason, message: message.into(), ..Self::default() }
     }
 
     fn about(mut self, what: Qualified<'_>, name: &str) -> Self {
@@ -310,7 +312,9 @@ impl Status {
         let mut object = Map::new();
         object.insert("kind".to_owned(), "Status".into());
         object.insert("apiVersion".to_owned(), "v1".into());
-        object.insert("metadata".to_owned(), json!({}));
+        let mut metadata = Map::new();
+        put(&mut metadata, "continue", &self.continue_token);
+        object.insert("metadata".to_owned(), metadata.into());
         object.insert("status".to_owned(), outcome.into());
         put(&mut object, "message", &self.message);
         put(&mut object, "reason", self.reason);

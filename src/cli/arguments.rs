@@ -1,9 +1,11 @@
 //! The command line, as clap reads it. The help texts are the reference.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipnet::Ipv4Net;
 
 /// Raises a Kubernetes cluster on EC2 machines, and keeps it.
 ///
@@ -35,6 +37,8 @@ pub(crate) enum Command {
     Pki(Pki),
     /// Remove everything that belongs to the cluster
     Down(Down),
+    /// Serve the Kubernetes API on this machine, from a folder
+    Server(Server),
     /// What runs on a node (used by the nodes themselves)
     #[command(subcommand, hide = true)]
     Node(Node),
@@ -158,6 +162,44 @@ pub(crate) struct Down {
     /// End the process after this many journal writes: for tests of resuming
     #[arg(long, value_name = "N", hide = true)]
     pub(crate) crash_after: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Server {
+    /// Where objects, certificates and keys are kept; made if it is not there
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) data_dir: PathBuf,
+    /// Address and port to listen on
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:6443")]
+    pub(crate) listen: SocketAddr,
+    /// The address that other machines and pods reach this one under [default: the one it sends from]
+    #[arg(long, value_name = "IP")]
+    pub(crate) advertise: Option<Ipv4Addr>,
+    /// Addresses that Services are given
+    #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/16")]
+    pub(crate) service_network: Ipv4Net,
+    /// Ports on nodes that Services are given
+    #[arg(long, value_name = "FIRST-LAST", default_value = "30000-32767")]
+    pub(crate) node_ports: Ports,
+}
+
+/// A range of ports, both ends included.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ports {
+    pub(crate) first: u16,
+    pub(crate) last: u16,
+}
+
+impl FromStr for Ports {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let ends = text.split_once('-').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+        match ends {
+            Some((first, last)) if first > 0 && first <= last => Ok(Self { first, last }),
+            _ => Err("give two ports with a dash between them, the lower one first: 30000-32767".to_owned()),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -19,6 +19,7 @@ mod output;
 mod pki;
 mod plan;
 mod progress;
+mod server;
 mod ssh;
 mod status;
 mod target;
@@ -75,6 +76,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Ssh(arguments) => ssh::run(&arguments).await,
         Command::Pki(arguments) => pki::run(&arguments).await,
         Command::Down(arguments) => down::run(&arguments).await,
+        Command::Server(arguments) => server::run(&arguments).await,
         Command::Node(command) => node::run(&command).await,
         Command::Completions { shell } => completions::run(shell),
         Command::Man { folder } => man::run(folder.as_deref()),

@@ -14,6 +14,7 @@ use crate::kind::{
     Cells, Column, Kind, Part, Registry, Role, ScalePaths, Selectable, Stored, Strategy, Subresource, Table,
     Verbs, Version,
 };
+use crate::names::path_rule;
 use crate::schema::tables::KINDS;
 use crate::schema::{Schema, builtin};
 
@@ -155,6 +156,10 @@ fn read(table: &str, schema: &Arc<Schema>) -> Vec<Kind> {
             overlay(kind, row);
         } else if kind.subresource("status").is_some() {
             kind.strategy = Strategy::WITH_STATUS;
+        }
+        // Names of roles are segments of a path and no more, `system:node`.
+        if &*kind.group == "rbac.authorization.k8s.io" {
+            kind.strategy.name = path_rule;
         }
     }
     kinds

@@ -1,0 +1,81 @@
+//! The controller manager in this process: its way to the API is the whole chain, each
+//! controller under the identity that the default policy knows it by.
+
+use std::sync::Arc;
+
+use access::User;
+use access::user::{service_account_groups, service_account_name};
+use async_trait::async_trait;
+use bytes::Bytes;
+use controllers::http::{Answer, HttpApi, Transport};
+use controllers::{Api, aggregation, garbage, namespace, root_ca, service_account};
+use futures::{StreamExt as _, TryStreamExt as _};
+use http_body_util::BodyStream;
+use hyper::{Method, Request};
+
+use crate::local::Local;
+use crate::server::Server;
+
+/// Syncs of a controller at once: upstream's number for most.
+const WORKERS: usize = 5;
+
+/// A controller's way: it looks as the controller manager, as upstream's shared informers do,
+/// and writes as the service account `kube-system/NAME`.
+struct Way {
+    looks: Local,
+    writes: Local,
+}
+
+#[async_trait]
+impl Transport for Way {
+    async fn send(&self, request: Request<Bytes>) -> Result<Answer, String> {
+        let client = if request.method() == Method::GET { &self.looks } else { &self.writes };
+        let response = client.forward(request).await;
+        let status = response.status().as_u16();
+        let frames = BodyStream::new(response.into_body()).map_err(|error| error.to_string());
+        let body = frames.map_ok(|frame| frame.into_data().unwrap_or_default());
+        Ok(Answer { status, body: body.boxed() })
+    }
+}
+
+fn way(server: &Arc<Server>, name: &str) -> Way {
+    const MANAGER: &str = "kube-controller-manager";
+    let manager = User::new("system:kube-controller-manager", &[]).authenticated();
+    let mut account = User::new(&service_account_name("kube-system", name), &[]);
+    account.groups = service_account_groups("kube-system");
+    let local = |user| Local::new(Arc::clone(server), user, MANAGER);
+    Way { looks: local(manager), writes: local(account.authenticated()) }
+}
+
+/// Runs the controllers without which clients fail, until stopped.
+pub async fn run(server: Arc<Server>) {
+    let api = |name: &str| -> Arc<dyn Api> { Arc::new(HttpApi::new(way(&server, name))) };
+    let (clock, shutdown) = (|| Arc::clone(&server.clock), || server.shutdown.clone());
+    let accounts = service_account::ServiceAccounts::default();
+    let root_ca = root_ca::RootCa::new(&server.authority_pem);
+    tokio::join!(
+        controllers::run(accounts, api("service-account-controller"), clock(), WORKERS, shutdown()),
+        controllers::run(root_ca, api("root-ca-cert-publisher"), clock(), WORKERS, shutdown()),
+        controllers::run(
+            namespace::Deletion::default(),
+            api("namespace-controller"),
+            clock(),
+            WORKERS,
+            shutdown()
+        ),
+        controllers::run(
+            garbage::Garbage::default(),
+            api("generic-garbage-collector"),
+            clock(),
+            WORKERS,
+            shutdown()
+        ),
+        controllers::run(
+            aggregation::Aggregation::default(),
+            api("clusterrole-aggregation-controller"),
+            clock(),
+            1,
+            shutdown()
+        ),
+    );
+}

@@ -1,0 +1,25 @@
+//! GET of one object.
+
+use api::status::Status;
+
+use crate::exchange::{Exchange, Scope};
+use crate::http::Response;
+use crate::options::{At, get_version};
+use crate::refusal::Result;
+use crate::respond;
+use crate::server::Server;
+
+/// Answers with the object.
+pub async fn get(server: &Server, exchange: &Exchange, scope: &Scope) -> Result<Response> {
+    let accepted = exchange.negotiate(true)?;
+    let view = exchange.view(server, scope, &accepted)?;
+    match get_version(&exchange.query)? {
+        At::Latest => server.cache.fresh().await.map(drop)?,
+        At::NotOlder(version) | At::Exact(version) => server.cache.wait_for(version).await.map(drop)?,
+        At::Any => {}
+    }
+    let info = &exchange.info;
+    let entry = scope.shelf.get(&scope.key(&info.namespace, &info.name));
+    let entry = entry.ok_or_else(|| Status::not_found(scope.kind.resource(), &info.name))?;
+    Ok(respond::object(200, &view.one(entry.bytes()), &accepted, exchange.takes_gzip()))
+}

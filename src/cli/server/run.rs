@@ -1,0 +1,96 @@
+//! Joining the parts of a server, and ending them in order.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use apiserver::http::serve;
+use apiserver::http::tls::{self, Tls};
+use apiserver::start::{self, Advertised};
+use apiserver::{Options, Server, manager};
+use base::{RandomIds, Shutdown, SystemClock};
+use store::{Embedded, EmbeddedOptions, Store};
+use tokio::net::TcpListener;
+
+use super::identity::Identity;
+use crate::cli::{arguments, interrupt, output};
+
+/// Who signs tokens, as they say it.
+const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+
+pub(super) async fn run(arguments: &arguments::Server) -> anyhow::Result<ExitCode> {
+    let clock = SystemClock;
+    let listener = TcpListener::bind(arguments.listen).await;
+    let listener = listener.with_context(|| format!("listen on {}", arguments.listen))?;
+    let bound = listener.local_addr()?;
+    let advertised =
+        Advertised { address: arguments.advertise.unwrap_or_else(own_address), port: bound.port() };
+    let first = Ipv4Addr::from(u32::from(arguments.service_network.network()) + 1);
+    let addresses =
+        [Ipv4Addr::LOCALHOST, first, advertised.address].map(IpAddr::V4).into_iter().chain(specific(bound));
+    let addresses: Vec<_> = addresses.collect();
+    let identity = Identity::open(&arguments.data_dir, &addresses, bound.port(), &clock)?;
+
+    let folder = arguments.data_dir.join("store");
+    let opened = tokio::task::spawn_blocking(move || Embedded::open(&EmbeddedOptions { folder })).await?;
+    let store: Arc<dyn Store> = Arc::new(opened?);
+    let shutdown = Shutdown::new();
+    interrupt::on_signal(&shutdown)?;
+    let options = Options {
+        store,
+        registry: api::kinds::registry(),
+        issuer: start::issuer(ISSUER, identity.tokens_pem.expose())
+            .context("the key of service accounts' tokens")?,
+        authority_pem: identity.authority_pem.clone(),
+        address: format!("{}:{}", advertised.address, advertised.port),
+        service_network: (arguments.service_network.network(), arguments.service_network.prefix_len()),
+        node_ports: (arguments.node_ports.first, arguments.node_ports.last),
+        clock: Arc::new(clock),
+        ids: Arc::new(RandomIds),
+        shutdown: shutdown.clone(),
+    };
+    let (server, feed) = Server::open(options).await?;
+    let tls = Tls::new(&tls::Identity {
+        certificate_pem: identity.certificate_pem.clone(),
+        key_pem: identity.key_pem.expose().to_owned(),
+        client_authority_pem: identity.authority_pem.clone(),
+    })?;
+    let cache = tokio::spawn({
+        let server = Arc::clone(&server);
+        async move { server.run(feed).await }
+    });
+    let serving = tokio::spawn(serve::serve(listener, Some(tls), Arc::clone(&server), shutdown.clone()));
+    start::prepare(&server).await.context("make what every cluster has")?;
+    let service = tokio::spawn(start::keep_service(Arc::clone(&server), advertised));
+    let controllers = tokio::spawn(manager::run(Arc::clone(&server)));
+    output::print(&format!(
+        "the Kubernetes API is served at https://127.0.0.1:{}\nnext: export KUBECONFIG={}; kubectl get namespaces\n",
+        bound.port(),
+        identity.kubeconfig.display()
+    ))?;
+    shutdown.triggered().await;
+    // Requests first, then what feeds them.
+    for part in [controllers, serving, service, cache] {
+        part.await?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The address that this machine would send from. Nothing is sent.
+fn own_address() -> Ipv4Addr {
+    let ask = || -> std::io::Result<SocketAddr> {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        // An address for documentation, which is routed like any other.
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
+        socket.local_addr()
+    };
+    match ask().map(|address| address.ip()) {
+        Ok(IpAddr::V4(address)) if !address.is_unspecified() => address,
+        _ => Ipv4Addr::LOCALHOST,
+    }
+}
+
+fn specific(bound: SocketAddr) -> Option<IpAddr> {
+    Some(bound.ip()).filter(|ip| !ip.is_unspecified())
+}
