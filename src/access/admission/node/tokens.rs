@@ -1,6 +1,8 @@
 //! Tokens and certificates that a node asks for in the name of its pods: for a pod that is
 //! on it, and for an audience or a signer that the pod itself mounts.
 
+use std::sync::Arc;
+
 use api::field_error::quote;
 use api::meta::{self, list_at, str_at};
 use api::status::Status;
@@ -146,51 +148,66 @@ pub(super) fn certificate(ask: Ask) -> Result<(), Status> {
     if !request.subresource.is_empty() {
         return ask.refuse(format!("unexpected subresource {}", request.subresource));
     }
-    let field = |name: &str| str_at(ask.object, &format!("spec.{name}")).to_owned();
-    let node = field("nodeName");
+    let (name, account) = (asked(ask, "podName"), asked(ask, "serviceAccountName"));
+    let key = quote(&format!("{}/{name}", request.namespace));
+    certificate_node(ask, &key)?;
+    let pod = certificate_pod(ask, name, &key)?;
+    certificate_account(ask, &pod, account, &key)?;
+    signer(ask, &pod, account, &key)
+}
+
+fn asked<'a>(ask: Ask<'a>, field: &str) -> &'a str {
+    str_at(ask.object, &format!("spec.{field}"))
+}
+
+fn certificate_node(ask: Ask, key: &str) -> Result<(), Status> {
+    let node = asked(ask, "nodeName");
     if node != ask.node {
         return ask.refuse(format!(
             "PodCertificateRequest.Spec.NodeName={}, which is not the requesting node {}",
-            quote(&node),
+            quote(node),
             quote(ask.node)
         ));
     }
-    let pod_name = field("podName");
-    let key = quote(&format!("{}/{pod_name}", request.namespace));
-    same_uid(ask, What::Node, &node, &field("nodeUID"), |claimed, found| {
+    same_uid(ask, What::Node, node, asked(ask, "nodeUID"), |claimed, found| {
         format!(
             "PodCertificateRequest for pod {key} names node UID {claimed}, inconsistent with the running node ({found})"
         )
-    })?;
-    same_uid(ask, What::Pod, &pod_name, &field("podUID"), |claimed, found| {
+    })
+}
+
+fn certificate_pod(ask: Ask, name: &str, key: &str) -> Result<Arc<Value>, Status> {
+    same_uid(ask, What::Pod, name, asked(ask, "podUID"), |claimed, found| {
         format!(
             "PodCertificateRequest for pod {key} contains pod UID ({claimed}) which differs from running pod {found}"
         )
     })?;
-    let pod = ask.world.objects.get(What::Pod, request.namespace, &pod_name);
-    let pod = pod.ok_or_else(|| missing("pod", &pod_name))?;
-    if str_at(&pod, "spec.nodeName") != node {
-        let node = quote(&node);
-        return ask
-            .refuse(format!("pod {key} is not running on node {node} named in the PodCertificateRequest"));
+    let pod = ask.world.objects.get(What::Pod, ask.request.namespace, name);
+    let pod = pod.ok_or_else(|| missing("pod", name))?;
+    if str_at(&pod, "spec.nodeName") != ask.node {
+        let node = quote(ask.node);
+        ask.refuse(format!("pod {key} is not running on node {node} named in the PodCertificateRequest"))?;
     }
     if is_mirror(&pod) {
-        return ask.refuse(format!("pod {key} is a mirror pod"));
+        ask.refuse(format!("pod {key} is a mirror pod"))?;
     }
-    let (account, own) = (field("serviceAccountName"), str_at(&pod, "spec.serviceAccountName"));
+    Ok(pod)
+}
+
+fn certificate_account(ask: Ask, pod: &Value, account: &str, key: &str) -> Result<(), Status> {
+    let own = str_at(pod, "spec.serviceAccountName");
     if account != own {
         return ask.refuse(format!(
             "PodCertificateRequest for pod {key} contains serviceAccountName ({}) that differs from running pod ({})",
-            quote(&account),
+            quote(account),
             quote(own)
         ));
     }
-    same_uid(ask, What::ServiceAccount, &account, &field("serviceAccountUID"), |claimed, found| {
+    same_uid(ask, What::ServiceAccount, account, asked(ask, "serviceAccountUID"), |claimed, found| {
         format!(
             "PodCertificateRequest for pod {key} names service account UID {claimed}, which differs from the running service account ({found})"
         )
-    })?;
-    signer(ask, &pod, &account, &key)
+    })
 }
 
 /// The object is there and has the UID that is claimed. If not, a cache may be behind:
