@@ -1,4 +1,4 @@
-//! Defaults that depend on no other field: the tables', and those of a custom resource's schema.
+//! Defaults of built-in kinds that depend on no other field: the tables'.
 //!
 //! A field that is absent is given its default; so is one that Go cannot tell from an absent
 //! one, being zero and not held by pointer. What a default brings is filled in turn. Objects
@@ -26,9 +26,9 @@ fn object(schema: &Schema, ty: TypeId, map: &mut Map<String, Value>) {
             continue;
         }
         match map.get_mut(&*field.name) {
-            Some(value) if !is_absent(schema, field, value) => nested(schema, &field.ty, value),
+            Some(value) if !is_absent(field, value) => nested(schema, &field.ty, value),
             _ => {
-                if let Some(mut value) = brought(schema, field) {
+                if let Some(mut value) = brought(field) {
                     nested(schema, &field.ty, &mut value);
                     map.insert(field.name.to_string(), value);
                 }
@@ -38,16 +38,13 @@ fn object(schema: &Schema, ty: TypeId, map: &mut Map<String, Value>) {
 }
 
 /// What stands in an absent field's place.
-fn brought(schema: &Schema, field: &Field) -> Option<Value> {
-    let in_place = matches!(field.ty, Type::Object(_)) && !field.pointer && !schema.structural();
+fn brought(field: &Field) -> Option<Value> {
+    let in_place = matches!(field.ty, Type::Object(_)) && !field.pointer;
     field.default.clone().or_else(|| in_place.then(|| Value::Object(Map::new())))
 }
 
 /// Whether Go holds the same for this value as for none.
-fn is_absent(schema: &Schema, field: &Field, value: &Value) -> bool {
-    if schema.structural() {
-        return value.is_null() && !field.rules.as_ref().is_some_and(|rules| rules.nullable);
-    }
+fn is_absent(field: &Field, value: &Value) -> bool {
     match value {
         Value::Null => true,
         _ if field.pointer => false,

@@ -26,5 +26,6 @@ pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod table;
+pub mod structural;
 pub mod time;
 pub mod value;

@@ -211,6 +211,64 @@ pub(crate) fn any(body: &[u8]) -> Option<Value> {
     scan.end().ok().map(|()| value)
 }
 
+/// Reads a body of a custom resource's kind without a type: fields that come twice are named,
+/// whatever the strictness makes of them later.
+///
+/// # Errors
+/// The message of upstream's 400 answer.
+pub(crate) fn untyped(
+    body: &[u8],
+    media: Media,
+    named: &crate::structural::Named<'_>,
+    strictness: Strictness,
+) -> Result<Decoded, DecodeError> {
+    let crate::structural::Named { group, version, kind } = *named;
+    let (schema, ty) = open_type();
+    let expected = Expected { schema, ty, group, version, kind };
+    let (made, mut problems) = match media {
+        Media::Json => (None, Vec::new()),
+        Media::Yaml => yaml::to_json(body)
+            .map(|(json, repeated)| (Some(json), repeated))
+            .map_err(|error| unrecognized(body, &expected, &error))?,
+        // Upstream's store of custom resources has no protobuf either.
+        Media::Protobuf => {
+            return Err(unrecognized(body, &expected, "custom resources have no protobuf form"));
+        }
+    };
+    let json = made.as_deref().unwrap_or(body);
+    let found = named_kind(json, Media::Json).map_err(|error| unrecognized(body, &expected, &error))?;
+    if found.kind.is_empty() {
+        let error = format!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(json));
+        return Err(unrecognized(body, &expected, &error));
+    }
+    let wanted = words::joined(group, version);
+    if found.api_version != wanted {
+        return Err(DecodeError(format!(
+            "the API version in the data ({}) does not match the expected API version ({wanted})",
+            found.api_version
+        )));
+    }
+    let mut decoder = Decoder::new(json, schema, ty, strictness != Strictness::Ignore);
+    let value = decoder.read().map_err(DecodeError)?;
+    problems.extend(decoder.problems.unwrap_or_default());
+    if strictness == Strictness::Ignore {
+        problems.clear();
+    }
+    Ok(Decoded { value, problems })
+}
+
+/// A type that holds anything.
+fn open_type() -> (&'static Schema, TypeId) {
+    static OPEN: std::sync::LazyLock<(Schema, TypeId)> = std::sync::LazyLock::new(|| {
+        let mut schema = Schema::for_custom_resource();
+        let mut object = crate::schema::Object::default();
+        object.preserve_unknown = true;
+        let ty = schema.add(object);
+        (schema, ty)
+    });
+    (&OPEN.0, OPEN.1)
+}
+
 /// What a body says of its kind.
 #[derive(Default)]
 struct Named {
