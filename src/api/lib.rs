@@ -25,7 +25,7 @@ pub mod quantity;
 pub mod schema;
 pub mod selector;
 pub mod status;
-pub mod table;
 pub mod structural;
+pub mod table;
 pub mod time;
 pub mod value;
