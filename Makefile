@@ -30,6 +30,7 @@ check: setup
 
 ## make bench      time `up` on machines, and what else BENCHMARKS.md shows
 bench: setup
+	@scripts/bench-store
 	@scripts/bench
 
 ## make sweep      kill `up` and `down` at every journal write, a fresh cluster each (long)

@@ -9,6 +9,7 @@ mod crash;
 mod history;
 mod linear;
 mod load;
+mod power;
 mod proxy;
 pub(crate) mod servers;
 mod snapshots;

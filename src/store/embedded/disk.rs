@@ -1,7 +1,9 @@
 //! What lies on disk, in redb: one record per change under its number, leases, and how far
 //! history is compacted. Format 1. Owns the encoding of records and the words for what disks say.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
@@ -100,6 +102,33 @@ impl Record {
     }
 }
 
+/// What opens the file: a seam, for disks that fail on purpose.
+#[derive(Clone)]
+pub(crate) struct Opener(Arc<dyn Fn(&Path) -> Result<Database, redb::Error> + Send + Sync>);
+
+impl Opener {
+    pub(crate) fn new(open: impl Fn(&Path) -> Result<Database, redb::Error> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(open))
+    }
+
+    /// The file on a disk of this machine.
+    pub(super) fn real() -> Self {
+        Self::new(|path| Ok(builder().create(path)?))
+    }
+}
+
+impl fmt::Debug for Opener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Opener")
+    }
+}
+
+pub(crate) fn builder() -> redb::Builder {
+    let mut builder = redb::Builder::new();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
 /// The open file, with its name for errors.
 #[derive(Debug)]
 pub(super) struct Disk {
@@ -109,12 +138,9 @@ pub(super) struct Disk {
 
 impl Disk {
     /// Opens the file, or makes it.
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(super) fn open(path: &Path, opener: &Opener) -> Result<Self, StoreError> {
         let failed = |error: redb::Error| damage(path, "open", error);
-        let database = redb::Builder::new()
-            .set_cache_size(CACHE_BYTES)
-            .create(path)
-            .map_err(|error| failed(error.into()))?;
+        let database = (opener.0)(path).map_err(failed)?;
         let disk = Self { database, path: path.to_owned() };
         disk.prepare().map_err(failed)?;
         let format = disk.fact(FORMAT)?.unwrap_or(FORMAT_NOW);

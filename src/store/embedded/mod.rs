@@ -5,7 +5,7 @@
 //! Readers and watches see only what is durable.
 
 mod apply;
-mod disk;
+pub(crate) mod disk;
 mod index;
 mod lock;
 mod read;
@@ -65,10 +65,15 @@ impl Embedded {
     /// Opens or makes the store, checks what is on disk and reads its keys: call it where
     /// blocking for that long is allowed. [`StoreError::Locked`] names who else has it open.
     pub fn open(options: &EmbeddedOptions) -> Result<Self, StoreError> {
+        Self::open_on(options, disk::Opener::real())
+    }
+
+    /// As [`Embedded::open`], with a file that `opener` opens.
+    pub(crate) fn open_on(options: &EmbeddedOptions, opener: disk::Opener) -> Result<Self, StoreError> {
         let folder = &options.folder;
         make_folder(folder)?;
         let lock = lock::FolderLock::take(folder)?;
-        let disk = Disk::open(&folder.join(FILE))?;
+        let disk = Disk::open(&folder.join(FILE), &opener)?;
         let state = State::load(&disk, Instant::now())?;
         tracing::info!(
             folder = %folder.display(),
@@ -76,7 +81,7 @@ impl Embedded {
             keys = state.index.len(),
             "the embedded store is open"
         );
-        let shared = Arc::new(Shared::new(folder.clone(), state, disk));
+        let shared = Arc::new(Shared::new(folder.clone(), opener, state, disk));
         let (queue, waiting) = mpsc::channel();
         let writer = Writer::new(Arc::clone(&shared), waiting, lock);
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run());

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use redb::ReadableTable;
 
-use super::disk::{CHANGES, COMPACTED, Disk, FACTS, LEASES, Record, damage};
+use super::disk::{CHANGES, COMPACTED, Disk, FACTS, LEASES, Opener, Record, damage};
 use super::{Embedded, EmbeddedOptions, FILE, lock, make_folder};
 use crate::snapshot::{Digesting, bad, stream_error};
 use crate::{Revision, SnapshotInfo, StoreError, limits};
@@ -101,7 +101,7 @@ pub fn restore_snapshot(
     if partial.exists() {
         std::fs::remove_file(&partial).map_err(|source| file("remove", source))?;
     }
-    let disk = Disk::open(&partial)?;
+    let disk = Disk::open(&partial, &Opener::real())?;
     let info = fill(&disk, input, bump)?;
     drop(disk);
     std::fs::rename(&partial, &path).map_err(|source| file("rename", source))?;

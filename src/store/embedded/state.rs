@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::disk::{COMPACTED, Disk, Record};
+use super::disk::{COMPACTED, Disk, Opener, Record};
 use super::index::{Index, Number, Version};
 use crate::StoreError;
 
@@ -152,23 +152,27 @@ pub(super) struct Progress {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) folder: PathBuf,
+    pub(super) opener: Opener,
     state: RwLock<State>,
     disk: RwLock<Option<Disk>>,
     recent: Mutex<Recent>,
     problem: Mutex<Option<String>>,
+    failure: OnceLock<String>,
     pub(super) progress: watch::Sender<Progress>,
     pub(super) last_sync_us: AtomicU64,
 }
 
 impl Shared {
-    pub(super) fn new(folder: PathBuf, state: State, disk: Disk) -> Self {
+    pub(super) fn new(folder: PathBuf, opener: Opener, state: State, disk: Disk) -> Self {
         let progress = Progress { durable: state.applied, closed: false };
         Self {
             folder,
+            opener,
             state: RwLock::new(state),
             disk: RwLock::new(Some(disk)),
             recent: Mutex::default(),
             problem: Mutex::default(),
+            failure: OnceLock::new(),
             progress: watch::Sender::new(progress),
             last_sync_us: AtomicU64::new(0),
         }
@@ -215,10 +219,25 @@ impl Shared {
         *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
     }
 
+    /// Ends the store for good.
+    pub(super) fn fail(&self, detail: String) {
+        self.set_problem(Some(detail.clone()));
+        let _ = self.failure.set(detail);
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failure.get().is_some()
+    }
+
+    /// Why the disk is not there: for good, or while its file is opened anew.
     pub(super) fn closed(&self) -> StoreError {
+        let at = self.at();
+        if let Some(detail) = self.failure.get() {
+            return StoreError::Failed { at, detail: detail.clone() };
+        }
         match self.problem() {
-            Some(detail) => StoreError::Failed { at: self.at(), detail },
-            None => StoreError::Closed { at: self.at() },
+            Some(detail) if !self.progress.borrow().closed => StoreError::Unavailable { at, detail },
+            _ => StoreError::Closed { at },
         }
     }
 }

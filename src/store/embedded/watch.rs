@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use redb::ReadableTable;
@@ -16,6 +17,9 @@ use crate::{Batch, Event, EventKind, Previous, Revision, StoreError, WatchReques
 
 /// Bytes of history taken at once.
 const CHUNK_BYTES: usize = 1 << 20;
+
+/// Between two looks at a disk whose file is being opened anew.
+const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(super) struct EmbeddedWatch {
@@ -54,7 +58,13 @@ impl WatchSource for EmbeddedWatch {
             }
             let (shared, request) = (Arc::clone(&self.shared), Arc::clone(&self.request));
             let work = move || fetch(&shared, &request, cursor, progress.durable);
-            let batches = tokio::task::spawn_blocking(work).await.map_err(|_| self.shared.closed())??;
+            let batches = match tokio::task::spawn_blocking(work).await.map_err(|_| self.shared.closed())? {
+                Err(StoreError::Unavailable { .. }) => {
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+                batches => batches?,
+            };
             // Nothing is awaited from here on: a dropped call has taken all of it or nothing.
             self.cursor = batches.last().map_or(cursor, |batch| batch.revision.0 + 1);
             self.buffer.extend(batches);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::apply::{Answer, Command, Trouble, commit};
-use super::disk::Disk;
+use super::disk::{Disk, is_full};
 use super::index::Number;
 use super::lock::FolderLock;
 use super::state::{Progress, Shared, State};
@@ -76,7 +76,7 @@ impl Writer {
         let _end = CloseOnEnd(Arc::clone(&self.shared));
         while let Some(group) = self.gather() {
             self.commit_group(group);
-            if self.shared.problem().is_some_and(|_| self.shared.disk().is_none()) {
+            if self.shared.has_failed() {
                 return;
             }
             self.tick();
@@ -178,10 +178,13 @@ impl Writer {
     }
 
     fn attempt(
-        &self,
+        &mut self,
         commands: &[Command],
         bytes: usize,
     ) -> Result<Vec<Result<Answer, StoreError>>, Trouble> {
+        if self.shared.disk().is_none() {
+            self.reopen()?;
+        }
         let disk = self.shared.disk();
         let disk = disk.as_ref().ok_or_else(|| Trouble::Failed(self.shared.closed()))?;
         commit(&self.shared, disk, commands, bytes)
@@ -201,7 +204,7 @@ impl Writer {
             }
             Trouble::Unknown(detail) => {
                 tracing::error!(store = at, detail, "the disk failed to sync: the store stops");
-                self.shared.set_problem(Some(format!("the disk failed to sync ({detail})")));
+                self.shared.fail(format!("the disk failed to sync ({detail})"));
                 *self.shared.disk_mut() = None;
             }
             Trouble::Failed(error) => {
@@ -213,39 +216,42 @@ impl Writer {
         }
     }
 
-    /// redb works no more after an error of the file: opens it anew, and reads what it holds.
+    /// redb works no more after an error of the file: then it is opened anew, now or with the
+    /// next group.
     fn recover(&mut self, detail: &str) {
-        let usable = |disk: &Disk| disk.database.begin_write().and_then(|write| Ok(write.abort()?)).is_ok();
+        let usable = |disk: &Disk| disk.begin_write().and_then(|write| Ok(write.abort()?)).is_ok();
         if self.shared.disk().as_ref().is_some_and(usable) {
             return;
         }
-        let mut place = self.shared.disk_mut();
-        let Some(disk) = place.take() else { return };
-        let path = disk.path.clone();
-        tracing::warn!(file = %path.display(), detail, "the store's disk failed: its file is opened anew");
-        drop(disk);
-        let opened = Disk::open(&path).and_then(|disk| Ok((State::load(&disk, Instant::now())?, disk)));
-        match opened {
-            Ok((mut state, disk)) => {
-                *place = Some(disk);
-                drop(place);
-                let mut old = self.shared.state_mut();
-                for (id, lease) in &mut state.leases {
-                    lease.until = old.leases.get(id).map_or(lease.until, |old| old.until);
-                }
-                let applied = state.applied;
-                *old = state;
-                drop(old);
-                self.shared.recent().clear();
-                self.shared.progress.send_replace(Progress { durable: applied, closed: false });
-                self.forgetting = Some(Forgetting::new());
-            }
-            Err(error) => {
-                drop(place);
-                tracing::error!(error = %error, "the store cannot be opened anew after its disk failed");
-                self.shared.set_problem(Some(error.to_string()));
-            }
+        tracing::warn!(store = self.shared.at(), detail, "the disk failed: the store's file is opened anew");
+        self.shared.set_problem(Some(detail.to_owned()));
+        *self.shared.disk_mut() = None;
+        if let Err(trouble) = self.reopen() {
+            tracing::warn!(store = self.shared.at(), ?trouble, "it cannot be opened yet");
         }
+    }
+
+    /// Opens the file and reads what it holds, which is what was last synced.
+    fn reopen(&mut self) -> Result<(), Trouble> {
+        let path = self.shared.folder.join(super::FILE);
+        let opened = Disk::open(&path, &self.shared.opener)
+            .and_then(|disk| Ok((State::load(&disk, Instant::now())?, disk)));
+        let (mut state, disk) = opened.map_err(|error| match error {
+            StoreError::File { source, .. } if is_full(&source) => Trouble::Full(source.to_string()),
+            error => Trouble::Failed(error),
+        })?;
+        let mut old = self.shared.state_mut();
+        for (id, lease) in &mut state.leases {
+            lease.until = old.leases.get(id).map_or(lease.until, |old| old.until);
+        }
+        let applied = state.applied;
+        *old = state;
+        drop(old);
+        self.shared.recent().clear();
+        *self.shared.disk_mut() = Some(disk);
+        self.shared.progress.send_replace(Progress { durable: applied, closed: false });
+        self.forgetting = Some(Forgetting::new());
+        Ok(())
     }
 
     /// Ends leases whose time is over.
@@ -255,6 +261,9 @@ impl Writer {
             return;
         }
         self.next_tick = now + LEASE_TICK;
+        if self.shared.disk().is_none() && self.reopen().is_err() {
+            return;
+        }
         if self.shared.state().leases.values().any(|lease| lease.until <= now) {
             let expire = [Command::Expire { now }];
             if let Err(trouble) = self.attempt(&expire, 0) {

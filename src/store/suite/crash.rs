@@ -94,7 +94,7 @@ async fn kill_one(folder: &Path, first: u64, told: u64, lines: &mut Vec<Line>) -
 }
 
 /// Every acknowledged change is in the store's history, which has neither gap nor repetition.
-async fn find_all(store: &Subject, tally: &Tally) {
+pub(super) async fn find_all(store: &Subject, tally: &Tally) {
     let end = store.current_revision().await.unwrap();
     assert!(tally.acknowledged.last_key_value().is_none_or(|(last, _)| *last <= end.0));
     let mut history = store.watch(WatchRequest::new(KeyRange::all(), Revision(2))).await.unwrap();
@@ -117,8 +117,8 @@ async fn find_all(store: &Subject, tally: &Tally) {
 }
 
 /// A history in this process, and how far it is.
-struct Told {
-    lines: Arc<Mutex<Vec<Line>>>,
+pub(super) struct Told {
+    pub(super) lines: Arc<Mutex<Vec<Line>>>,
     progress: watch::Sender<Progress>,
 }
 
@@ -130,7 +130,7 @@ struct Progress {
 }
 
 impl Told {
-    fn new() -> (Self, Record) {
+    pub(super) fn new() -> (Self, Record) {
         let (lines, progress) = (Arc::new(Mutex::new(Vec::new())), watch::Sender::new(Progress::default()));
         let record: Record = Arc::new({
             let (lines, progress) = (Arc::clone(&lines), progress.clone());
@@ -158,7 +158,7 @@ impl Told {
         assert!(waited.is_ok(), "{what}: {:?}", self.now());
     }
 
-    async fn calls_more(&self, count: u64) {
+    pub(super) async fn calls_more(&self, count: u64) {
         let enough = self.now().done + count;
         self.until("calls are answered", |progress| progress.done >= enough).await;
     }
@@ -344,4 +344,24 @@ async fn a_store_comes_back_as_it_was_with_history_and_leases() {
     assert_eq!(super::put(&store, "new", "1").await, at.next());
     store.revoke_lease(lease).await.unwrap();
     assert_eq!(super::get(&store, "leased").await, None);
+}
+
+#[tokio::test]
+async fn a_watch_that_was_overtaken_by_compaction_says_how_far_it_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Subject =
+        Arc::new(Embedded::open(&EmbeddedOptions { folder: folder.path().to_owned() }).unwrap());
+    let mut slow = super::watch(&store, "", Revision(2)).await;
+    super::put(&store, "k", "1").await;
+    assert_eq!(next(&mut slow).await.revision, Revision(2));
+    for n in 0..5 {
+        super::put(&store, "k", &format!("{n}")).await;
+    }
+    store.compact(Revision(5)).await.unwrap();
+    let error = slow.next().await.unwrap_err();
+    assert!(
+        matches!(error, StoreError::WatchTooSlow { reached: Revision(2), compacted: Revision(5) }),
+        "{error}"
+    );
+    assert!(slow.next().await.is_err(), "an error is the end");
 }
