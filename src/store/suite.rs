@@ -22,7 +22,7 @@ use std::time::Duration;
 use crate::{Batch, Event, EventKind, KeyRange, Op, Range, Revision, Store, Txn, Watch, WatchRequest};
 
 /// Longest that anything is waited for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A store that nothing else uses.
 pub(crate) type Subject = Arc<dyn Store>;

@@ -104,7 +104,9 @@ impl Record {
 
 /// What opens the file: a seam, for disks that fail on purpose.
 #[derive(Clone)]
-pub(crate) struct Opener(Arc<dyn Fn(&Path) -> Result<Database, redb::Error> + Send + Sync>);
+pub(crate) struct Opener(Arc<Open>);
+
+type Open = dyn Fn(&Path) -> Result<Database, redb::Error> + Send + Sync;
 
 impl Opener {
     pub(crate) fn new(open: impl Fn(&Path) -> Result<Database, redb::Error> + Send + Sync + 'static) -> Self {

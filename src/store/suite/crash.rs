@@ -148,6 +148,15 @@ impl Told {
         (Self { lines, progress }, record)
     }
 
+    /// The first and the last few refusals.
+    fn refusals(&self) -> Vec<String> {
+        let lines = self.lines.lock().unwrap();
+        let said =
+            |line: &Line| if let Line::Refused { said, .. } = line { Some(said.clone()) } else { None };
+        let all: Vec<_> = lines.iter().filter_map(said).collect();
+        all.iter().take(3).chain(all.iter().rev().take(3)).cloned().collect()
+    }
+
     fn now(&self) -> Progress {
         *self.progress.borrow()
     }
@@ -190,8 +199,10 @@ impl SmallDisk {
         while size >= 4096 {
             let all = rustix::fs::fstat(ballast.as_file()).unwrap().st_size.cast_unsigned();
             let mode = rustix::fs::FallocateFlags::empty();
-            if rustix::fs::fallocate(ballast.as_file(), mode, all, size).is_err() {
-                size /= 2;
+            match rustix::fs::fallocate(ballast.as_file(), mode, all, size) {
+                // A child of another test has ended: a signal.
+                Ok(()) | Err(rustix::io::Errno::INTR) => {}
+                Err(_) => size /= 2,
             }
         }
         ballast
@@ -216,7 +227,8 @@ async fn a_full_disk_refuses_writes_loses_nothing_and_is_written_again_once_it_h
         let (before, ballast) = (told.now(), disk.fill());
         told.until("writes are refused", |now| now.refused > before.refused + 20).await;
         let status = store.status().await.unwrap();
-        assert!(status.problems.iter().any(|problem| problem.contains("no space left")), "{status:?}");
+        let problem = status.problems.iter().any(|problem| problem.contains("no space left"));
+        assert!(problem, "{status:?} {:?}", told.refusals());
         // Reads go on, also among refused writes.
         told.calls_more(20).await;
         drop(ballast);
