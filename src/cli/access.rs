@@ -61,7 +61,11 @@ pub(crate) fn dials_public(config: &Config, endpoint: Option<&str>) -> anyhow::R
 async fn own_address(config: &Config, public: bool) -> anyhow::Result<Ipv4Net> {
     let address = if public {
         cloud::own_address(&config.access.address_url).await.with_context(|| {
-            format!("access.addressUrl: {} did not tell this machine's address", config.access.address_url)
+            format!(
+                "access.addressUrl: {} did not tell this machine's address{}",
+                config.access.address_url,
+                beside_proxy(|name| std::env::var(name).ok())
+            )
         })?
     } else {
         local_address(config.network.cidr).with_context(|| {
@@ -69,6 +73,16 @@ async fn own_address(config: &Config, public: bool) -> anyhow::Result<Ipv4Net> {
         })?
     };
     Ok(Ipv4Net::from(address))
+}
+
+/// Says that a configured proxy was passed by: through it the proxy's own address would be told, and
+/// SSH, which does not go through it, would be let in for the proxy and not for this machine.
+fn beside_proxy(variable: impl Fn(&str) -> Option<String>) -> String {
+    let mut names = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].into_iter();
+    let set = names.find(|name| variable(name).is_some_and(|value| !value.is_empty()));
+    set.map_or_else(String::new, |name| {
+        format!(" (asked directly and not through {name}, which would tell the proxy's address)")
+    })
 }
 
 /// The local address from which the VPC would be reached. Sends nothing: a
@@ -101,6 +115,14 @@ fn is_local(endpoint: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_proxy_that_was_passed_by_is_named() {
+        let set = |name: &str| (name == "https_proxy").then(|| "http://proxy:3128".to_owned());
+        assert!(beside_proxy(set).contains("not through https_proxy"));
+        assert_eq!(beside_proxy(|_| None), "");
+        assert_eq!(beside_proxy(|_| Some(String::new())), "");
+    }
 
     #[test]
     fn loopback_and_private_endpoints_are_local_and_aws_is_not() {

@@ -57,13 +57,14 @@ impl Context {
         })
     }
 
-    /// What the state folder remembers, checked against where we are. Takes no lock.
+    /// What the state folder remembers of a cluster whose keys it has, checked against
+    /// where we are. Takes no lock.
     pub(crate) fn remembered(&self) -> anyhow::Result<Option<StateFile>> {
         let file = self.folder.read()?;
         if let Some(file) = &file {
             self.check_file(file)?;
         }
-        Ok(file)
+        Ok(file.filter(|file| !file.keyless))
     }
 
     /// Locks the state folder; `command` is what the next to ask is told.

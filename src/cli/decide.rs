@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use base::Shutdown;
-use cloud::{Cloud, Permission};
-use plan::config::{self, Config};
+use cloud::{Cloud, Neighbour, Permission};
+use plan::config::{self, Config, Via};
 use plan::model::{Call, Inventory, Ref, tags};
 use plan::planner::{self, Observed};
 use plan::{Action, Plan};
@@ -59,6 +59,9 @@ impl Situation<'_> {
         let uid = self.known.map_or(UNMADE, |file| &file.uid);
         let key = self.material.as_ref().map_or(UNMADE, |material| material.ssh_public());
         let target = Target::find(self.context, self.config, self.node_binary, uid, key).await?;
+        if self.inventory.vpcs.is_empty() {
+            self.refuse_twins(&target).await?;
+        }
         let bootstrap = self.material.clone().map(|material| self.bootstrap(&target, material));
         let (observed, unknown) =
             fleet::observe(self.inventory, &target.desired, &*self.vault, bootstrap.as_ref()).await?;
@@ -77,6 +80,22 @@ impl Situation<'_> {
             masters: fleet::masters(&self.inventory, &self.context.name),
         };
         connected(self.context, settings, Arc::clone(&self.vault), material, self.shutdown)
+    }
+
+    /// Where a stand-in for AWS runs, machines of every VPC share this machine's routes: of two
+    /// with one address only one could be dialled.
+    async fn refuse_twins(&self, target: &Target) -> anyhow::Result<()> {
+        let (access, network) = (&self.config.access, &self.config.network);
+        if target.access.public || access.via != Via::Auto {
+            return Ok(());
+        }
+        let neighbours = self.context.cloud.neighbours(&self.context.name, network.cidr).await?;
+        let Some(Neighbour { vpc, cidr, cluster }) = neighbours.first() else { return Ok(()) };
+        let whose = cluster.as_ref().map(|name| format!(" of the cluster {name}")).unwrap_or_default();
+        bail!(
+            "network.cidr: {} overlaps {cidr} of the VPC {vpc}{whose}, which has machines; here machines are dialled by their private addresses, so each needs one of its own: choose another range",
+            network.cidr
+        )
     }
 
     /// Edits since the last `up` that would cost machines.

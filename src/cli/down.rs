@@ -3,30 +3,24 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
-use base::{RandomIds, Shutdown};
 use plan::model::Inventory;
 use plan::teardown::{self, Foreign};
-use provision::execute::{self, Limits};
 use provision::journal::Journal;
 use provision::state::{NewState, Opened, StateFile, Store};
-use provision::{DownError, down};
+use provision::{DownError, Removed, down};
 
 use super::arguments::{Down, Format};
 use super::context::{self, Context};
 use super::crash::CrashAfter;
 use super::output::Failure;
-use super::progress::Screen;
-use super::{ask, interrupt, output};
-
-const STOPPING: &str = "calls in flight are finished, nothing new is started (Ctrl-C again ends at once)";
+use super::work::Work;
+use super::{ask, output};
 
 /// Removes the cluster.
 pub(crate) async fn run(arguments: &Down) -> anyhow::Result<ExitCode> {
     let (name, region) = which(arguments)?;
-    let shutdown = Shutdown::new();
-    interrupt::on_signal_saying(&shutdown, STOPPING)?;
-    let context = Context::open(&name, region.as_deref()).await?;
-    let screen = Screen::new(arguments.output.output);
+    let work = Work::begin(&name, region.as_deref(), arguments.output.output).await?;
+    let Work { context, screen, .. } = &work;
     let inventory = context.cloud.inventory(&name).await?;
     let lock = context.lock("cluster down")?;
     let (store, known) = match Store::open(&context.folder, lock)? {
@@ -34,40 +28,21 @@ pub(crate) async fn run(arguments: &Down) -> anyhow::Result<ExitCode> {
             context.check(&store)?;
             (store, true)
         }
-        Opened::New(lock) => (Store::create(&context.folder, lock, stand_in(&context, &inventory))?, false),
+        Opened::New(lock) => (Store::create(&context.folder, lock, stand_in(context))?, false),
     };
-    let uid = known.then(|| store.read(|file| file.uid.clone()));
-    let confirmed = confirm(arguments, &context, &inventory, uid.as_deref());
+    let uid = store.read(|file| (!file.keyless).then(|| file.uid.clone()));
+    let confirmed = confirm(arguments, &work, &inventory, uid.as_deref());
     if let Err(error) = confirmed {
         forget(&store, known)?;
         return Err(error);
     }
     let journal = CrashAfter::attach(Journal::open(&context.folder.journal())?, arguments.crash_after);
-    let execution = execute::Context {
-        cluster: &name,
-        cloud: &*context.cloud,
-        journal: &journal,
-        store: &store,
-        clock: &*context.clock,
-        ids: &RandomIds,
-        shutdown: &shutdown,
-        progress: &screen,
-        limits: Limits::default(),
-    };
+    let execution = work.execution(&journal, &store);
     let result = down(&execution, uid.as_deref()).await;
     screen.clear();
     match result {
         Ok(removed) => {
-            for foreign in &removed.namesakes {
-                screen.say(&format!("left alone: {}", words(foreign)));
-            }
-            screen.say(&format!(
-                "\n{} nothing of {name} is left in account {}, region {} ({})",
-                output::paint("done:", output::GREEN),
-                context.caller.account,
-                context.region,
-                output::counted(removed.calls, "call")
-            ));
+            screen.say(&farewell(context, &removed));
             Ok(ExitCode::SUCCESS)
         }
         Err(DownError::Interrupted { left }) => {
@@ -79,13 +54,11 @@ pub(crate) async fn run(arguments: &Down) -> anyhow::Result<ExitCode> {
         }
         Err(error) => {
             if matches!(error, DownError::NothingFound { .. }) {
-                // What the folder remembers is gone, and its keys open nothing any more.
+                // It was made for this `down`, or for one that was interrupted.
                 forget(&store, false)?;
             }
             if let DownError::Failed { failures } = &error {
-                for failure in failures {
-                    screen.warn(&output::failure(&failure.label, &failure.error));
-                }
+                work.tell(failures);
             }
             Err(error.into())
         }
@@ -107,16 +80,16 @@ fn which(arguments: &Down) -> anyhow::Result<(String, Option<String>)> {
     Ok((config.name, config.region))
 }
 
-/// A state for a cluster whose own state folder is elsewhere or lost.
-fn stand_in(context: &Context, inventory: &Inventory) -> StateFile {
+/// A state for a cluster, or several of one name, whose own state folder is elsewhere or lost.
+fn stand_in(context: &Context) -> StateFile {
     let new = NewState {
         name: context.name.clone(),
-        uid: teardown::uids(inventory, &context.name).first().cloned().unwrap_or_default(),
+        uid: String::new(),
         account: context.caller.account.clone(),
         region: context.region.clone(),
         endpoint: context.endpoint.clone(),
     };
-    StateFile::new(new, context.clock.now())
+    StateFile { keyless: true, ..StateFile::new(new, context.clock.now()) }
 }
 
 /// Takes a state folder away that was only made for this run.
@@ -127,18 +100,29 @@ fn forget(store: &Store, keep: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn confirm(
-    arguments: &Down,
-    context: &Context,
-    inventory: &Inventory,
-    uid: Option<&str>,
-) -> anyhow::Result<()> {
+/// The last words, with what was left alone because it only has the cluster's name.
+fn farewell(context: &Context, removed: &Removed) -> String {
+    let mut text = String::new();
+    for foreign in &removed.namesakes {
+        text.push_str(&format!("left alone: {}\n", words(foreign)));
+    }
+    let how = match removed.calls {
+        0 => "nothing was there to remove but its state folder".to_owned(),
+        calls => output::counted(calls, "call"),
+    };
+    format!(
+        "{text}\n{} nothing of {} is left in account {}, region {} ({how})",
+        output::paint("done:", output::GREEN),
+        context.name,
+        context.caller.account,
+        context.region,
+    )
+}
+
+fn confirm(arguments: &Down, work: &Work, inventory: &Inventory, uid: Option<&str>) -> anyhow::Result<()> {
     if arguments.output.output == Format::Text {
-        let uids = teardown::uids(inventory, &context.name);
-        eprintln!(
-            "cluster {} in account {} ({}), region {}",
-            context.name, context.caller.account, context.caller.arn, context.region
-        );
+        let uids = teardown::uids(inventory, &work.context.name);
+        eprint!("{}", work.heading());
         if uid.is_none() && uids.len() > 1 {
             eprintln!(
                 "its state folder is not here, and {} clusters carry this name: all of them go",
@@ -154,7 +138,7 @@ fn confirm(
     if arguments.yes || inventory.is_empty() {
         return Ok(());
     }
-    ask::ask("This cannot be undone.", &context.name)
+    ask::ask("This cannot be undone.", &work.context.name)
 }
 
 /// What is there, a line per kind.

@@ -8,7 +8,6 @@ mod context;
 mod crash;
 mod decide;
 mod down;
-
 mod files;
 mod fleet;
 mod init;
@@ -24,6 +23,7 @@ mod ssh;
 mod status;
 mod target;
 mod up;
+mod work;
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -77,6 +77,22 @@ pub(crate) fn failure(label: &str, error: &(dyn Error + 'static)) -> String {
     }
 }
 
+/// The end of a machine's console, which tells why it did not boot.
+pub(crate) fn console(instance: &str, last_lines: &str) -> String {
+    if last_lines.trim().is_empty() {
+        return format!(
+            "  console: AWS shows nothing yet; in some minutes: `aws ec2 get-console-output --latest --instance-id {instance}`"
+        );
+    }
+    let lines: String = last_lines.lines().map(|line| format!("\n    {}", printable(line))).collect();
+    format!("  the console of {instance} ends:{lines}")
+}
+
+/// A console's escape sequences would run on this terminal.
+fn printable(line: &str) -> String {
+    line.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// A colour, for standard error.
 pub(crate) type Colour = &'static str;
 pub(crate) const RED: Colour = "31";
@@ -163,6 +179,13 @@ pub(crate) fn after_label<'a>(label: &str, words: &'a str) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_console_is_indented_and_cannot_play_on_this_terminal() {
+        let shown = console("i-1", "[  1.0] panic\r\n\x1b[2Jgone\n");
+        assert_eq!(shown, "  the console of i-1 ends:\n    [  1.0] panic\n     [2Jgone");
+        assert!(console("i-1", "\n").contains("aws ec2 get-console-output --latest --instance-id i-1"));
+    }
 
     #[test]
     fn an_error_names_its_call_once() {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use base::{RandomIds, Shutdown};
+use base::RandomIds;
 use plan::config::Config;
 use plan::{Action, price};
 use provision::bootstrap::{Material, Vault};
-use provision::execute::{self, Limits, RunError};
+use provision::execute::{self, RunError};
 use provision::journal::Journal;
 use provision::state::{NewState, Opened, StateFile, Store};
 
@@ -20,49 +20,35 @@ use super::decide::{self, Decided, Situation};
 use super::files::{APPLIED_BINARY, StoreVault};
 use super::fleet::{self, Fleet};
 use super::output::Failure;
-use super::progress::Screen;
 use super::target::Target;
-use super::{ask, interrupt, output, plan as plan_screen};
-
-const STOPPING: &str = "calls in flight are finished, nothing new is started (Ctrl-C again ends at once)";
+use super::work::Work;
+use super::{ask, output, plan as plan_screen};
 
 /// Raises the cluster, or brings it to what cluster.yaml says.
 pub(crate) async fn run(arguments: &Up) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let config = context::read_config(&arguments.file.file)?;
-    let shutdown = Shutdown::new();
-    interrupt::on_signal_saying(&shutdown, STOPPING)?;
-    let context = Context::open(&config.name, config.region.as_deref()).await?;
-    let screen = Screen::new(arguments.output.output);
-    let (store, new) = open(&context).await?;
+    let work = Work::begin(&config.name, config.region.as_deref(), arguments.output.output).await?;
+    let Work { shutdown, context, screen } = &work;
+    let (store, new) = open(context).await?;
     let store = Arc::new(store);
     let journal = CrashAfter::attach(Journal::open(&context.folder.journal())?, arguments.crash_after);
     let vault: Arc<dyn Vault> = Arc::new(StoreVault(Arc::clone(&store)));
     let material = Arc::new(Material::open(vault.clone(), context.clock.clone(), &context.name)?);
-    let execution = execute::Context {
-        cluster: &context.name,
-        cloud: &*context.cloud,
-        journal: &journal,
-        store: &store,
-        clock: &*context.clock,
-        ids: &RandomIds,
-        shutdown: &shutdown,
-        progress: &screen,
-        limits: Limits::default(),
-    };
+    let execution = work.execution(&journal, &store);
     let inventory = execute::settle(&execution).await?;
     let known = store.read(StateFile::clone);
     let situation = Situation {
-        context: &context,
+        context,
         config: &config,
         known: Some(&known),
         inventory,
         vault: Arc::clone(&vault),
         material: Some(material),
         node_binary: arguments.binary.node_binary.as_deref(),
-        shutdown: &shutdown,
+        shutdown,
     };
-    let mut decided = match agree(arguments, situation, &screen).await {
+    let mut decided = match agree(arguments, situation, &work).await {
         Ok(decided) => decided,
         Err(error) => {
             if new {
@@ -88,25 +74,25 @@ pub(crate) async fn run(arguments: &Up) -> anyhow::Result<ExitCode> {
     screen.clear();
     match result {
         Ok(_) => {}
-        Err(error) => return Err(unfinished(&context, &screen, error).await),
+        Err(error) => return Err(unfinished(&work, error).await),
     }
     finish(&store, &config, &decided.target)?;
-    screen.say(&farewell(&context, &config, began));
+    screen.say(&farewell(context, &config, began));
     Ok(ExitCode::SUCCESS)
 }
 
 /// Decides what is to be done, shows it and asks. Nothing is made yet.
-async fn agree(arguments: &Up, situation: Situation<'_>, screen: &Screen) -> anyhow::Result<Decided> {
-    let (context, config) = (situation.context, situation.config);
+async fn agree(arguments: &Up, situation: Situation<'_>, work: &Work) -> anyhow::Result<Decided> {
+    let config = situation.config;
     let mut decided = situation.decide().await?;
-    screen.clear();
+    work.screen.clear();
     if decided.plan.actions.is_empty() {
         return Ok(decided);
     }
-    let (denied, unasked) = decide::permissions(&*context.cloud, &decided.plan).await?;
+    let (denied, unasked) = decide::permissions(&*work.context.cloud, &decided.plan).await?;
     decided.unchecked.extend(unasked);
     if arguments.output.output == Format::Text {
-        eprint!("{}", summary(context, config, &decided));
+        eprint!("{}", summary(work, config, &decided));
     }
     if !denied.is_empty() {
         bail!("AWS would refuse:\n  {}\ninfra/ holds the policy these credentials need", denied.join("\n  "));
@@ -123,6 +109,12 @@ async fn open(context: &Context) -> anyhow::Result<(Store, bool)> {
     match Store::open(&context.folder, lock)? {
         Opened::Known(store) => {
             context.check(&store)?;
+            if store.read(|file| file.keyless) {
+                bail!(
+                    "a `cluster down` of {} began without its keys and did not end: run `cluster down` until it is done, then `cluster up`",
+                    context.name
+                );
+            }
             store.update(|file| file.going_down = false)?;
             Ok((store, false))
         }
@@ -151,19 +143,13 @@ fn finish(store: &Arc<Store>, config: &Config, target: &Target) -> anyhow::Resul
 }
 
 /// What `up` shows before it asks.
-fn summary(context: &Context, config: &Config, decided: &Decided) -> String {
+fn summary(work: &Work, config: &Config, decided: &Decided) -> String {
     let access = &decided.target.access;
     let nets = |nets: &[ipnet::Ipv4Net]| match nets {
         [] => "nobody".to_owned(),
         nets => nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
     };
-    let mut text = format!(
-        "cluster {} in account {} ({}), region {}\n",
-        context.name, context.caller.account, context.caller.arn, context.region
-    );
-    if let Some(endpoint) = &context.endpoint {
-        text.push_str(&format!("endpoint {endpoint}\n"));
-    }
+    let mut text = work.heading();
     let ports: Vec<String> = config.access.service_ports.iter().map(ToString::to_string).collect();
     text.push_str(&format!(
         "\nwho may reach it\n  SSH       {}\n  API       {}\n  services  {} (ports {}, 30000-32767)\n",
@@ -176,7 +162,7 @@ fn summary(context: &Context, config: &Config, decided: &Decided) -> String {
     text.push_str("\nwhat is done\n");
     text.push_str(&plan_screen::render(&decided.plan));
     if decided.plan.actions.iter().any(launches) {
-        let estimate = price::estimate(config, &context.region, true);
+        let estimate = price::estimate(config, &work.context.region, true);
         text.push_str("\nwhat the whole cluster is billed\n");
         text.push_str(&estimate.to_string().lines().map(|line| format!("  {line}\n")).collect::<String>());
     }
@@ -192,12 +178,11 @@ fn launches(action: &Action) -> bool {
 }
 
 /// Says what a run that ended early left, what still bills and how to go on.
-async fn unfinished(context: &Context, screen: &Screen, error: RunError) -> anyhow::Error {
+async fn unfinished(work: &Work, error: RunError) -> anyhow::Error {
+    let Work { context, screen, .. } = work;
     let interrupted = matches!(error, RunError::Interrupted { .. });
     if let RunError::Failed { failures, .. } = &error {
-        for failure in failures {
-            screen.warn(&output::failure(&failure.label, &failure.error));
-        }
+        work.tell(failures);
     }
     screen.warn(&format!("\n{error}"));
     if let Ok(inventory) = context.cloud.inventory(&context.name).await {

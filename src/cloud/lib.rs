@@ -19,5 +19,7 @@ pub use advice::{Advice, Verdict, advice};
 pub use ec2::Ec2;
 pub use error::CloudError;
 pub use own_address::{OwnAddressError, own_address};
-pub use seam::{Architecture, Caller, Cloud, Image, ImageQuery, InstanceType, Outcome, Permission, Zone};
+pub use seam::{
+    Architecture, Caller, Cloud, Image, ImageQuery, InstanceType, Neighbour, Outcome, Permission, Zone,
+};
 pub use table::{ADVICE, UNKNOWN};

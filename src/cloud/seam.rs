@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use plan::model::{Call, Instance, Inventory};
+use ipnet::Ipv4Net;
+use plan::model::{Call, Instance, Inventory, Vpc, tags};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CloudError;
@@ -33,6 +34,9 @@ pub trait Cloud: Send + Sync {
 
     /// The newest available image that fits.
     async fn image(&self, query: &ImageQuery) -> Result<Option<Image>, CloudError>;
+
+    /// VPCs that are not the cluster `name`'s, share addresses with `cidr` and have machines in them.
+    async fn neighbours(&self, name: &str, cidr: Ipv4Net) -> Result<Vec<Neighbour>, CloudError>;
 
     /// The region's availability zones that are open to the account, by name.
     async fn zones(&self) -> Result<Vec<Zone>, CloudError>;
@@ -116,6 +120,35 @@ pub struct Image {
     pub root_device: String,
     /// Size of the root snapshot in GiB: a root volume cannot be smaller.
     pub root_gib: u32,
+}
+
+/// Somebody else's VPC whose addresses are also ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Neighbour {
+    /// `vpc-…`
+    pub vpc: String,
+    /// Its range.
+    pub cidr: Ipv4Net,
+    /// The cluster it belongs to, if any.
+    pub cluster: Option<String>,
+}
+
+impl Neighbour {
+    /// Of `vpcs`, those with machines among `instances` that share addresses with `cidr`
+    /// and are not the cluster `name`'s.
+    pub(crate) fn among(vpcs: Vec<Vpc>, instances: &[Instance], name: &str, cidr: Ipv4Net) -> Vec<Self> {
+        let lives_in = |vpc: &Vpc| {
+            instances.iter().any(|i| i.state.is_live() && i.vpc.as_deref() == Some(vpc.id.as_str()))
+        };
+        let near = |vpc: &Vpc| vpc.cidr.contains(&cidr) || cidr.contains(&vpc.cidr);
+        let others = vpcs.into_iter().filter(|vpc| !vpc.tags.belongs_to(name) && near(vpc) && lives_in(vpc));
+        let told = others.map(|vpc| Self {
+            cluster: vpc.tags.get(tags::CLUSTER).map(str::to_owned),
+            vpc: vpc.id,
+            cidr: vpc.cidr,
+        });
+        told.collect()
+    }
 }
 
 /// An availability zone.

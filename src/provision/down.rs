@@ -110,7 +110,9 @@ fn labels(failures: &[Failure]) -> String {
 }
 
 /// Removes the cluster, then its state folder. `uid` takes only that very
-/// cluster; without (no state folder) all that carries the name goes.
+/// cluster; without (no state folder) all that carries the name goes, and then
+/// nothing at all is a failure: name, account or region may be wrong, which a
+/// state folder would have told.
 ///
 /// # Errors
 /// [`DownError`]; the state folder is then still there.
@@ -240,7 +242,7 @@ impl Run<'_> {
                 Err(error) if is_blocked(&error) => {
                     refusals.insert(label, chain(&error));
                 }
-                Err(error) => failures.push(Failure { action: None, label, error }),
+                Err(error) => failures.push(Failure { action: None, label, error, console: None }),
             }
         }
         drop(running);
@@ -295,7 +297,7 @@ impl Run<'_> {
 
     fn finish(&self, found: bool) -> Result<Removed, DownError> {
         let namesakes = self.decide().foreign;
-        if !found {
+        if !found && self.uid.is_none() {
             let state = self.context.store;
             let (account, region) = state.read(|state| (state.account.clone(), state.region.clone()));
             let cluster = self.context.cluster.to_owned();

@@ -139,6 +139,19 @@ pub(crate) struct Account {
 }
 
 impl Account {
+    /// Puts something of the cluster `name` there that this account did not make.
+    pub(crate) fn plant_as_it_is(
+        &mut self,
+        kind: &'static str,
+        id: &str,
+        fields: &[(&'static str, &str)],
+        name: &str,
+    ) {
+        let fields = fields.iter().map(|(field, value)| (*field, (*value).to_owned())).collect();
+        let tags = BTreeMap::from([("cluster-name".to_owned(), name.to_owned())]);
+        self.resources.push(Resource { kind, id: id.to_owned(), fields, tags, more: Vec::new() });
+    }
+
     /// A fresh account: nothing but what every account has.
     pub(crate) fn new() -> Self {
         Self {

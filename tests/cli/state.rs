@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use crate::endpoint::{Endpoint, Refusal};
-use crate::run::{Place, SECRET_KEY, collect};
+use crate::run::{CONFIG, Place, SECRET_KEY, collect};
 
 /// A cluster whose machines AWS refused: there is a state, and nothing waits for SSH.
 fn half_made(endpoint: &Endpoint) -> Place {
@@ -141,6 +141,66 @@ fn down_takes_a_cluster_away_with_and_without_its_keys_and_fails_where_there_is_
         assert_eq!(endpoint.account(|account| account.resources.len()), 0);
         assert!(!place.state().exists());
     }
+}
+
+#[test]
+fn a_down_without_keys_that_was_killed_is_gone_on_with_and_raises_nothing() {
+    let endpoint = Endpoint::start();
+    let place = half_made(&endpoint);
+    std::fs::remove_dir_all(place.state()).unwrap();
+    let killed = place.run(&["down", "--yes", "--crash-after", "1"]);
+    assert_eq!(killed.code, None, "it was killed: {}", killed.screen());
+    let left = endpoint.account(|account| account.resources.len());
+    assert!(left > 0);
+    insta::assert_snapshot!("up_after_a_down_without_keys", place.screen(&["up", "--yes"]));
+    for command in ["plan", "pki"] {
+        let run = place.run(&[command]);
+        assert_eq!(run.code, Some(1), "the folder has no keys to look with: {}", run.screen());
+    }
+    assert_eq!(endpoint.account(|account| account.resources.len()), left, "nothing was made");
+    let down = place.run(&["down", "--yes"]);
+    assert_eq!(down.code, Some(0), "{}", down.screen());
+    assert_eq!(endpoint.account(|account| account.resources.len()), 0);
+    assert!(!place.state().exists());
+}
+
+#[test]
+fn a_known_cluster_of_which_nothing_is_left_is_down() {
+    let endpoint = Endpoint::start();
+    let place = half_made(&endpoint);
+    endpoint.account(|account| account.resources.clear());
+    // What was made a moment ago would be waited for, as AWS may list it late.
+    edit(&place, "slots", serde_json::json!({}));
+    let run = place.run(&["down", "--yes"]);
+    assert_eq!(run.code, Some(0), "{}", run.screen());
+    let end = run.err.rfind("done:").expect("its last word");
+    insta::assert_snapshot!("down_of_what_is_gone", place.tidy(&run.err[end..]));
+    assert!(!place.state().exists());
+}
+
+#[test]
+fn a_range_that_machines_of_another_vpc_use_is_refused_where_private_addresses_are_dialled() {
+    let endpoint = Endpoint::start();
+    let place = Place::at(&endpoint);
+    endpoint.account(|account| {
+        account.plant_as_it_is(
+            "vpc",
+            "vpc-0a",
+            &[("vpcId", "vpc-0a"), ("cidrBlock", "10.20.0.0/16")],
+            "first",
+        );
+    });
+    let empty = place.run(&["plan"]);
+    assert_eq!(empty.code, Some(2), "nobody lives there: {}", empty.screen());
+    endpoint.account(|account| {
+        let fields =
+            [("instanceId", "i-0a"), ("state", "running"), ("vpcId", "vpc-0a"), ("address", "10.20.0.4")];
+        account.plant_as_it_is("i", "i-0a", &fields, "first");
+    });
+    insta::assert_snapshot!("range_of_another_vpc", place.screen(&["plan"]));
+    place.write("cluster.yaml", &format!("{CONFIG}network: {{cidr: 10.21.0.0/16}}\n"));
+    let elsewhere = place.run(&["plan"]);
+    assert_eq!(elsewhere.code, Some(2), "{}", elsewhere.screen());
 }
 
 /// A screen in an account with nothing in it.

@@ -26,11 +26,12 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_types::service_config::ServiceConfigKey;
 use base::{Clock, SystemClock};
+use ipnet::Ipv4Net;
 use plan::model::{Call, Instance, Inventory};
 use tokio::sync::OnceCell;
 
 use crate::error::CloudError;
-use crate::seam::{Caller, Cloud, Image, ImageQuery, InstanceType, Outcome, Permission, Zone};
+use crate::seam::{Caller, Cloud, Image, ImageQuery, InstanceType, Neighbour, Outcome, Permission, Zone};
 use limit::Limiter;
 
 /// One account in one region.
@@ -163,6 +164,10 @@ impl Cloud for Ec2 {
 
     async fn image(&self, query: &ImageQuery) -> Result<Option<Image>, CloudError> {
         self.read_image(query).await
+    }
+
+    async fn neighbours(&self, name: &str, cidr: Ipv4Net) -> Result<Vec<Neighbour>, CloudError> {
+        self.read_neighbours(name, cidr).await
     }
 
     async fn zones(&self) -> Result<Vec<Zone>, CloudError> {

@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_ec2::types::{Filter, ImageState, LocationType};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ipnet::Ipv4Net;
 use plan::model::{Instance, Inventory, Tags, tags};
 
 use super::{Ec2, convert, errors};
 use crate::error::CloudError;
-use crate::seam::{Architecture, Image, ImageQuery, InstanceType, Zone};
+use crate::seam::{Architecture, Image, ImageQuery, InstanceType, Neighbour, Zone};
 
 /// Results on a page.
 const PAGE: i32 = 200;
@@ -115,6 +116,15 @@ impl Ec2 {
         let mut instances = self.machines(By::Name(name)).await?;
         instances.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(instances)
+    }
+
+    /// Machines are only asked for where a range is shared.
+    pub(super) async fn read_neighbours(&self, name: &str, cidr: Ipv4Net) -> Listed<Neighbour> {
+        let vpcs = all!("DescribeVpcs", self.reads.describe_vpcs().max_results(PAGE), convert::vpc);
+        let shares = |vpc: &&plan::model::Vpc| vpc.cidr.contains(&cidr) || cidr.contains(&vpc.cidr);
+        let near: BTreeSet<String> = vpcs.iter().filter(shares).map(|vpc| vpc.id.clone()).collect();
+        let machines = if near.is_empty() { Vec::new() } else { self.machines(By::Vpcs(&near)).await? };
+        Ok(Neighbour::among(vpcs, &machines, name, cidr))
     }
 
     async fn vpcs(&self, by: By<'_>) -> Listed<plan::model::Vpc> {
@@ -272,7 +282,15 @@ impl Ec2 {
 
     pub(super) async fn read_console(&self, instance: &str) -> Result<String, CloudError> {
         let request = self.reads.get_console_output().instance_id(instance);
-        let answer = request.send().await.map_err(|error| errors::read("GetConsoleOutput", error))?;
+        // As it is now; older instance types only know the one kept since the last boot.
+        let now = request.clone().latest(true).send().await;
+        let now = now.map_err(|error| errors::read("GetConsoleOutput", error));
+        let answer = match now {
+            Err(error) if error.code == "UnsupportedOperation" => {
+                request.send().await.map_err(|error| errors::read("GetConsoleOutput", error))?
+            }
+            other => other?,
+        };
         let encoded = answer.output().unwrap_or_default();
         let bytes = STANDARD.decode(encoded.trim()).unwrap_or_default();
         Ok(String::from_utf8_lossy(&bytes).into_owned())

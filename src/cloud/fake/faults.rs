@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use ipnet::Ipv4Net;
 use plan::model::{Call, Instance, Inventory};
 
 use crate::error::CloudError;
-use crate::seam::{Caller, Cloud, Image, ImageQuery, InstanceType, Outcome, Permission, Zone};
+use crate::seam::{Caller, Cloud, Image, ImageQuery, InstanceType, Neighbour, Outcome, Permission, Zone};
 
 /// The error code by which a test knows that the process is to count as dead.
 pub const CRASH: &str = "Crash";
@@ -210,6 +211,11 @@ impl Cloud for Faults {
     async fn image(&self, query: &ImageQuery) -> Result<Option<Image>, CloudError> {
         self.read("DescribeImages")?;
         self.cloud.image(query).await
+    }
+
+    async fn neighbours(&self, name: &str, cidr: Ipv4Net) -> Result<Vec<Neighbour>, CloudError> {
+        self.read("DescribeVpcs")?;
+        self.cloud.neighbours(name, cidr).await
     }
 
     async fn zones(&self) -> Result<Vec<Zone>, CloudError> {

@@ -23,10 +23,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use base::Clock;
+use ipnet::Ipv4Net;
 use plan::model::{Call, Instance, Inventory, Tags};
 
 use crate::error::CloudError;
-use crate::seam::{Caller, Cloud, Image, ImageQuery, InstanceType, Outcome, Permission, Zone};
+use crate::seam::{Caller, Cloud, Image, ImageQuery, InstanceType, Neighbour, Outcome, Permission, Zone};
 pub use faults::{CRASH, Fault, Faults, When};
 pub use plant::Bystander;
 pub use rules::{DEBIAN, ListedImage, Rules};
@@ -156,6 +157,14 @@ impl Cloud for Fake {
         }
     }
 
+    async fn neighbours(&self, name: &str, cidr: Ipv4Net) -> Result<Vec<Neighbour>, CloudError> {
+        self.may("DescribeVpcs")?;
+        self.may("DescribeInstances")?;
+        let (vpcs, instances) =
+            self.locked(|world| (world.vpcs.list(|_| true), world.instances.list(|_| true)));
+        Ok(Neighbour::among(vpcs, &instances, name, cidr))
+    }
+
     async fn zones(&self) -> Result<Vec<Zone>, CloudError> {
         self.may("DescribeAvailabilityZones")?;
         Ok(self.locked(|world| world.rules.zones.clone()))
@@ -169,7 +178,9 @@ impl Cloud for Fake {
 
     async fn console_output(&self, instance: &str) -> Result<String, CloudError> {
         self.may("GetConsoleOutput")?;
-        self.locked(|world| world.instances.find("GetConsoleOutput", instance).map(|_| String::new()))
+        self.locked(|world| {
+            world.instances.find("GetConsoleOutput", instance).map(|_| world.consoles.clone())
+        })
     }
 }
 

@@ -60,6 +60,11 @@ impl Fake {
         self.locked(|world| world.scarce.insert((instance_type.to_owned(), zone.to_owned()), times));
     }
 
+    /// What every machine's console shows from now on; nothing at first.
+    pub fn print_on_consoles(&self, text: &str) {
+        self.locked(|world| text.clone_into(&mut world.consoles));
+    }
+
     /// Somebody terminates an instance; it is gone once `Rules::shutting_down` has passed.
     pub fn kill(&self, instance: &str) {
         self.locked(|world| world.enter(instance, InstanceState::ShuttingDown));

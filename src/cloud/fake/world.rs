@@ -47,6 +47,8 @@ pub(super) struct World {
     pub(super) scarce: BTreeMap<(String, String), u32>,
     /// Actions that the caller may not use.
     pub(super) denied: BTreeSet<String>,
+    /// What every console shows.
+    pub(super) consoles: String,
     /// Pages of lists served.
     pub(super) pages: u64,
 }
@@ -71,6 +73,7 @@ impl World {
             dooms: Vec::new(),
             scarce: BTreeMap::new(),
             denied: BTreeSet::new(),
+            consoles: String::new(),
             pages: 0,
         }
     }

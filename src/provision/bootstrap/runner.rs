@@ -16,7 +16,7 @@ use super::binary::NodeBinary;
 use super::distribution::{DISTRIBUTIONS, Distribution};
 use super::host_keys::HostKeys;
 use super::material::{Addresses, LeafKind, Material, MaterialError, Vault, leaves_of};
-use super::script::{self, Facts, Node, ScriptError};
+use super::script::{self, Facts, Node, Script, ScriptError};
 use super::template::{self, HostKeyMake, TemplateError};
 use super::user_data::{self, UserDataError};
 
@@ -244,17 +244,17 @@ impl Bootstrap {
 
 impl Run<'_> {
     async fn run(&self) -> Result<(), BootstrapError> {
-        match self.step {
+        match Script::of(self.step) {
+            None if self.step == Step::Clock => self.clock().await,
             // The binary is packed while the first master boots.
-            Step::Reach if self.role == Role::Master => {
+            None if self.role == Role::Master => {
                 let (reached, _) = tokio::join!(self.reach(), self.bootstrap.compressed());
                 reached
             }
-            Step::Reach => self.reach().await,
-            Step::HostKey => self.replace_host_key().await,
-            Step::Clock => self.clock().await,
-            Step::Binary if self.role == Role::Master => self.upload_binary().await,
-            _ => self.fix(self.step, None).await,
+            None => self.reach().await,
+            Some(Script::HostKey) => self.replace_host_key().await,
+            Some(Script::Binary) if self.role == Role::Master => self.upload_binary().await,
+            Some(script) => self.fix(script, None).await,
         }
     }
 
@@ -304,7 +304,7 @@ impl Run<'_> {
             keys.own = Some(line);
             keys.save(vault, self.slot)?;
         }
-        self.fix(Step::HostKey, None).await?;
+        self.fix(Script::HostKey, None).await?;
         if keys.single_use.take().is_some() {
             // The new key must answer before the old one is struck out for good.
             locked(&self.bootstrap.sessions).remove(self.slot);
@@ -353,7 +353,7 @@ impl Run<'_> {
     }
 
     async fn upload_binary(&self) -> Result<(), BootstrapError> {
-        if self.holds(Step::Binary).await? {
+        if self.holds(Script::Binary).await? {
             return Ok(());
         }
         let content = self.bootstrap.compressed().await?;
@@ -362,7 +362,7 @@ impl Run<'_> {
         (self.waiting)("upload", &format!("{} KiB compressed", content.len() / 1024));
         let sent = session.upload(Upload::Bytes(content), UPLOADED, 0o600, None, STEP_TIMEOUT).await;
         sent.map_err(|source| self.remote_failed(source))?;
-        self.fix(Step::Binary, Some(UPLOADED)).await
+        self.fix(Script::Binary, Some(UPLOADED)).await
     }
 
     /// The steps that do not hold. Asks in order and stops at the first that makes later answers moot.
@@ -378,11 +378,11 @@ impl Run<'_> {
         }
         let mut unsatisfied = Vec::new();
         for step in steps.iter().copied() {
-            let holds = match step {
-                Step::Reach => true,
-                Step::Clock => self.skew().await? <= SKEW_LIMIT,
-                Step::Certificates => self.leaves_current()? && self.holds(step).await?,
-                _ => self.holds(step).await?,
+            let holds = match Script::of(step) {
+                None if step == Step::Clock => self.skew().await? <= SKEW_LIMIT,
+                None => true, // it was reached
+                Some(Script::Certificates) if !self.leaves_current()? => false,
+                Some(script) => self.holds(script).await?,
             };
             if !holds {
                 unsatisfied.push(step);
@@ -402,19 +402,24 @@ impl Run<'_> {
         Ok(true)
     }
 
-    async fn holds(&self, step: Step) -> Result<bool, BootstrapError> {
-        let script = self.render(step, None, false).await?;
+    async fn holds(&self, script: Script) -> Result<bool, BootstrapError> {
+        let script = self.render(script, None, false).await?;
         let session = self.session().await?;
         let output = session.run(ROOT_SHELL, Some(script.into()), STEP_TIMEOUT).await;
         Ok(output.map_err(|source| self.remote_failed(source))?.ok())
     }
 
-    async fn fix(&self, step: Step, uploaded: Option<&str>) -> Result<(), BootstrapError> {
-        let script = self.render(step, uploaded, true).await?;
+    async fn fix(&self, script: Script, uploaded: Option<&str>) -> Result<(), BootstrapError> {
+        let script = self.render(script, uploaded, true).await?;
         self.script(script, STEP_TIMEOUT).await.map(|_| ())
     }
 
-    async fn render(&self, step: Step, uploaded: Option<&str>, fix: bool) -> Result<String, BootstrapError> {
+    async fn render(
+        &self,
+        script: Script,
+        uploaded: Option<&str>,
+        fix: bool,
+    ) -> Result<String, BootstrapError> {
         let facts = self.facts().await?;
         let settings = &self.bootstrap.settings;
         let masters: Vec<Ipv4Addr> = locked(&self.bootstrap.masters).values().copied().collect();
@@ -429,7 +434,7 @@ impl Run<'_> {
             uploaded,
             masters: if self.role == Role::Worker { &masters } else { &[] },
         };
-        Ok(script::render(&node, &self.bootstrap.material, step, fix)?)
+        Ok(script::render(&node, &self.bootstrap.material, script, fix)?)
     }
 
     async fn script(&self, script: String, timeout: Duration) -> Result<Output, BootstrapError> {
@@ -484,11 +489,12 @@ impl Run<'_> {
         let command = said.lines().rev().find_map(|line| line.strip_prefix(mark));
         let command = command.map_or_else(|| format!("sh (exit status {})", output.status), str::to_owned);
         let rest: Vec<&str> = said.lines().filter(|line| !line.starts_with(mark)).collect();
-        let tail = match unit_of(self.step) {
-            Some(unit) => self.tail(&format!("sudo -n journalctl -q --no-pager -n 20 -u {unit}")).await,
-            None => String::new(),
-        };
-        self.command_failed(&command, &format!("{}\n{tail}", last_lines(&rest, 20)))
+        let units: Vec<&str> = Script::of(self.step).map(Script::units).unwrap_or_default().to_vec();
+        let of = units.iter().map(|unit| format!(" -u {unit}")).collect::<String>();
+        let tail = self.tail(&format!("sudo -n journalctl -q --no-pager -n 20{of}")).await;
+        let whose = if units.is_empty() { "the machine".to_owned() } else { units.join(" and ") };
+        let said = format!("{}\nthe journal of {whose} ends:\n{tail}", last_lines(&rest, 20));
+        self.command_failed(&command, &said)
     }
 
     /// The end of a log; what cannot be had is left out.
@@ -533,16 +539,6 @@ fn last_seen(attempt: &remote::Attempt<'_>) -> String {
         true => "; likely: the image has no SSH server, or its first boot hangs (see its console in AWS)",
     };
     format!("{}{cause}", attempt.error)
-}
-
-fn unit_of(step: Step) -> Option<&'static str> {
-    match step {
-        Step::HostKey => Some("ssh"),
-        Step::Etcd => Some("cluster-etcd"),
-        Step::Artifacts => Some("cluster-artifacts"),
-        Step::Containerd => Some("containerd"),
-        _ => None,
-    }
 }
 
 fn last_lines(lines: &[&str], count: usize) -> String {

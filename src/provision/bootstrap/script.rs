@@ -1,4 +1,6 @@
 //! What each scripted step consists of: the files it keeps and the body it runs. No I/O.
+//!
+//! `reach` and `clock` are not among them: they look from outside.
 
 use plan::{Role, Step};
 
@@ -7,6 +9,65 @@ use super::files::{Content, ManagedFile};
 use super::material::{Addresses, LeafKind, Material, MaterialError, leaves_of};
 use super::template::{self, ArtifactsService, Body, ContainerdConfig, EtcdService, TemplateError};
 use plan::config::Config;
+
+/// A step that is a script on the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Script {
+    HostKey,
+    Packages,
+    Kernel,
+    Binary,
+    Certificates,
+    Etcd,
+    Artifacts,
+    Containerd,
+    Verify,
+}
+
+impl Script {
+    /// The script of a step, if it has one.
+    pub(super) fn of(step: Step) -> Option<Self> {
+        Some(match step {
+            Step::Reach | Step::Clock => return None,
+            Step::HostKey => Self::HostKey,
+            Step::Packages => Self::Packages,
+            Step::Kernel => Self::Kernel,
+            Step::Binary => Self::Binary,
+            Step::Certificates => Self::Certificates,
+            Step::Etcd => Self::Etcd,
+            Step::Artifacts => Self::Artifacts,
+            Step::Containerd => Self::Containerd,
+            Step::Verify => Self::Verify,
+        })
+    }
+
+    /// Its template in `templates/steps/`.
+    fn body(self) -> &'static str {
+        match self {
+            Self::HostKey => "host-key.sh",
+            Self::Packages => "packages.sh",
+            Self::Kernel => "kernel.sh",
+            Self::Binary => "binary.sh",
+            Self::Certificates => "certificates.sh",
+            Self::Etcd => "etcd.sh",
+            Self::Artifacts => "artifacts.sh",
+            Self::Containerd => "containerd.sh",
+            Self::Verify => "verify.sh",
+        }
+    }
+
+    /// The units whose journal tells why it failed; none: the whole journal may.
+    pub(super) fn units(self) -> &'static [&'static str] {
+        match self {
+            Self::HostKey => &["ssh"],
+            Self::Etcd => &["cluster-etcd"],
+            Self::Artifacts => &["cluster-artifacts"],
+            Self::Containerd => &["containerd"],
+            Self::Verify => &["cluster-etcd", "containerd"],
+            Self::Packages | Self::Kernel | Self::Binary | Self::Certificates => &[],
+        }
+    }
+}
 
 /// What a node told of itself at first contact.
 #[derive(Debug, Clone)]
@@ -43,14 +104,14 @@ pub(super) enum ScriptError {
     Material(#[from] MaterialError),
 }
 
-/// The script of a step; `fix` decides whether it also changes anything.
+/// A script's text; `fix` decides whether it also changes anything.
 pub(super) fn render(
     node: &Node<'_>,
     material: &Material,
-    step: Step,
+    script: Script,
     fix: bool,
 ) -> Result<String, ScriptError> {
-    let files = files(node, material, step)?;
+    let files = files(node, material, script)?;
     let packages = node.facts.distribution.packages(node.role);
     let sources: Vec<String> = node
         .masters
@@ -64,47 +125,33 @@ pub(super) fn render(
         uploaded: node.uploaded,
         sources: &sources,
     };
-    Ok(template::step_script(body_name(step), &body, &files, fix)?)
+    Ok(template::step_script(script.body(), &body, &files, fix)?)
 }
 
 /// The script that user-data runs at boot: the packages step, whose failure there is not the last word.
 pub(super) fn packages_at_boot(distribution: &Distribution, role: Role) -> Result<String, TemplateError> {
     let packages = distribution.packages(role);
     let body = Body { packages: &packages, digest: "", artifact: "", uploaded: None, sources: &[] };
-    let script = template::step_script(body_name(Step::Packages), &body, &[], true)?;
+    let script = template::step_script(Script::Packages.body(), &body, &[], true)?;
     Ok(format!("(\n{script}\n) || exit 0\n"))
 }
 
-fn body_name(step: Step) -> &'static str {
-    match step {
-        Step::HostKey => "host-key.sh",
-        Step::Packages => "packages.sh",
-        Step::Kernel => "kernel.sh",
-        Step::Binary => "binary.sh",
-        Step::Certificates => "certificates.sh",
-        Step::Etcd => "etcd.sh",
-        Step::Artifacts => "artifacts.sh",
-        Step::Containerd => "containerd.sh",
-        Step::Reach | Step::Clock | Step::Verify => "verify.sh",
-    }
-}
-
-fn files(node: &Node<'_>, material: &Material, step: Step) -> Result<Vec<ManagedFile>, ScriptError> {
-    Ok(match step {
-        Step::HostKey => vec![ManagedFile::public(
+fn files(node: &Node<'_>, material: &Material, script: Script) -> Result<Vec<ManagedFile>, ScriptError> {
+    Ok(match script {
+        Script::HostKey => vec![ManagedFile::public(
             "/etc/ssh/sshd_config.d/10-cluster.conf",
             "# Written by `cluster up`.\nHostKey /etc/ssh/cluster_host_ed25519_key\nPasswordAuthentication no\n"
                 .to_owned(),
         )],
-        Step::Kernel => vec![
+        Script::Kernel => vec![
             ManagedFile::public("/etc/modules-load.d/cluster.conf", "overlay\nbr_netfilter\nvxlan\n".to_owned()),
             ManagedFile::public(
                 "/etc/sysctl.d/90-cluster.conf",
                 "net.ipv4.ip_forward = 1\nnet.bridge.bridge-nf-call-iptables = 1\n".to_owned(),
             ),
         ],
-        Step::Certificates => certificates(node, material)?,
-        Step::Etcd => vec![ManagedFile::public(
+        Script::Certificates => certificates(node, material)?,
+        Script::Etcd => vec![ManagedFile::public(
             "/etc/systemd/system/cluster-etcd.service",
             template::render(&EtcdService {
                 name: node.slot,
@@ -112,18 +159,18 @@ fn files(node: &Node<'_>, material: &Material, step: Step) -> Result<Vec<Managed
                 token: node.uid,
             })?,
         )],
-        Step::Artifacts => vec![ManagedFile::public(
+        Script::Artifacts => vec![ManagedFile::public(
             "/etc/systemd/system/cluster-artifacts.service",
             template::render(&ArtifactsService { address: node.at.private.to_string() })?,
         )],
-        Step::Containerd => vec![ManagedFile::public(
+        Script::Containerd => vec![ManagedFile::public(
             "/etc/containerd/config.toml",
             template::render(&ContainerdConfig {
                 cgroup: if node.facts.cgroup_v2 { "v2" } else { "v1" },
                 systemd_cgroup: node.facts.cgroup_v2,
             })?,
         )],
-        Step::Reach | Step::Clock | Step::Packages | Step::Binary | Step::Verify => Vec::new(),
+        Script::Packages | Script::Binary | Script::Verify => Vec::new(),
     })
 }
 

@@ -4,14 +4,17 @@ use base::chain;
 use plan::model::{Call, Ref};
 use plan::{Action, Role, Step};
 
-use super::error::ActionError;
+use super::error::{ActionError, Console, Failure};
 use super::progress::{EventKind, Report};
 use super::seams::NodeAddress;
 use super::{Run, label, remember};
 
+/// So much of a console tells why a boot failed and still fits a screen.
+const CONSOLE_LINES: usize = 20;
+
 impl Run<'_> {
     /// Does action `index` and tells of it.
-    pub(super) async fn act(&self, index: usize) -> (usize, String, Result<(), ActionError>) {
+    pub(super) async fn act(&self, index: usize) -> (usize, Result<(), Failure>) {
         let action = &self.plan.actions[index];
         let label = label::of_action(action);
         let report = Report::new(self.context.progress, self.context.clock, Some(index), &*label);
@@ -27,7 +30,37 @@ impl Run<'_> {
             Err(ActionError::Interrupted) => EventKind::Stopped,
             Err(error) => EventKind::Failed { error: chain(error) },
         });
-        (index, label, result.map(|_| ()))
+        let error = match result {
+            Ok(_) => return (index, Ok(())),
+            Err(error) => error,
+        };
+        let console = match self.did_not_come_up(action, &error) {
+            Some(instance) => Some(self.console(instance).await),
+            None => None,
+        };
+        (index, Err(Failure { action: Some(index), label, error, console }))
+    }
+
+    /// The instance whose console tells more than the error does.
+    fn did_not_come_up(&self, action: &Action, error: &ActionError) -> Option<String> {
+        match (action, error) {
+            (_, ActionError::Ended { id, .. }) => Some(id.clone()).filter(|id| !id.is_empty()),
+            (Action::Bootstrap { slot, step: Step::Reach, .. }, ActionError::Step(_)) => {
+                remember::lock(&self.nodes).get(slot).map(|node| node.instance_id.clone())
+            }
+            _ => None,
+        }
+    }
+
+    async fn console(&self, instance: String) -> Console {
+        let last_lines = match self.context.cloud.console_output(&instance).await {
+            Ok(output) => {
+                let lines: Vec<&str> = output.lines().collect();
+                lines.get(lines.len().saturating_sub(CONSOLE_LINES)..).unwrap_or_default().join("\n")
+            }
+            Err(error) => chain(&error),
+        };
+        Console { instance, last_lines }
     }
 
     /// Makes one call, and for machines waits until they run. Gives the id of what was made.

@@ -147,6 +147,17 @@ pub struct Failure {
     pub label: String,
     /// Why it failed.
     pub error: ActionError,
+    /// What the machine's console showed, where a machine did not come up.
+    pub console: Option<Console>,
+}
+
+/// The console of a machine that died at boot or was not reached.
+#[derive(Debug)]
+pub struct Console {
+    /// `i-…`
+    pub instance: String,
+    /// Its last lines; the error's words where AWS did not tell. Empty: AWS has none yet.
+    pub last_lines: String,
 }
 
 /// Why a run ended early. Running the same command again takes it up.
@@ -174,7 +185,8 @@ pub enum RunError {
 
 impl RunError {
     pub(super) fn from_state(error: StateError) -> Self {
-        let failure = Failure { action: None, label: "the state".to_owned(), error: error.into() };
+        let failure =
+            Failure { action: None, label: "the state".to_owned(), error: error.into(), console: None };
         Self::Failed { failures: vec![failure], done: 0, left: 0 }
     }
 }

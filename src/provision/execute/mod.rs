@@ -22,7 +22,7 @@ mod seams;
 mod verdict;
 
 pub(crate) use error::is_blocked;
-pub use error::{ActionError, Failure, RunError};
+pub use error::{ActionError, Console, Failure, RunError};
 pub use label::{of_action, of_call};
 pub use progress::{Event, EventKind, Progress, Report, Silent};
 pub(crate) use resume::close_absent;
@@ -188,20 +188,20 @@ impl Run<'_> {
             {
                 running.push(self.act(index));
             }
-            let Some((index, label, result)) = running.next().await else { break };
+            let Some((index, result)) = running.next().await else { break };
             match result {
                 Ok(()) => graph.succeeded(index),
-                Err(ActionError::Interrupted) => {}
-                Err(error) => {
-                    graph.failed(index, error.stops_everything());
-                    failures.push(Failure { action: Some(index), label, error });
+                Err(Failure { error: ActionError::Interrupted, .. }) => {}
+                Err(failure) => {
+                    graph.failed(index, failure.error.stops_everything());
+                    failures.push(failure);
                 }
             }
         }
         let compacted = self.context.journal.compact();
         if let (true, Err(error)) = (failures.is_empty(), compacted) {
             let label = "the journal".to_owned();
-            failures.push(Failure { action: None, label, error: error.into() });
+            failures.push(Failure { action: None, label, error: error.into(), console: None });
         }
         self.finish(&graph, failures, clock.elapsed_ms())
     }

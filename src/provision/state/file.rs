@@ -35,6 +35,10 @@ pub struct StateFile {
     /// A `down` has begun; until `up` is asked for again, finding nothing left is success.
     #[serde(default)]
     pub going_down: bool,
+    /// Made by a `down` whose cluster has its keys elsewhere or nowhere: good for
+    /// nothing but going on with that `down`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub keyless: bool,
     /// The configuration last brought up in full.
     #[serde(default)]
     pub applied_config: Option<serde_json::Value>,
@@ -59,6 +63,11 @@ pub struct SlotState {
     /// The client token of that attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_token: Option<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -94,6 +103,7 @@ impl StateFile {
             endpoint,
             created_at,
             going_down: false,
+            keyless: false,
             applied_config: None,
             slots: BTreeMap::new(),
         }

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use base::Shutdown;
 use cloud::fake::{Fault, Faults, Rules, When};
 
+use super::process::Command;
 use super::up::until_up;
 use super::{End, Kill, World};
+use crate::execute::Silent;
 
 const RUNS: u32 = 6;
 
@@ -122,10 +125,11 @@ async fn half_made(rules: fn() -> Rules) -> u32 {
                 if !keeps_state {
                     std::fs::remove_dir_all(world.folder().path()).unwrap();
                 }
-                let end = world.down(&way, Kill::Never).await;
+                let command = if keeps_state { Command::Down } else { Command::DownByName };
+                let end = world.live(&way, Kill::Never, &Shutdown::new(), &Silent, command).await;
                 match end {
                     End::Done => world.assert_gone(&what),
-                    End::Failed(error) if world.account.made.lock().unwrap().is_empty() => {
+                    End::Failed(error) if !keeps_state && world.account.made.lock().unwrap().is_empty() => {
                         assert!(error.contains("found nothing of a cluster called shop"), "{what}: {error}");
                     }
                     other => panic!("{what}: {other:?}"),

@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use base::{Shutdown, chain};
 use cloud::fake::Faults;
-use cloud::{Caller, Cloud, CloudError, Image, ImageQuery, InstanceType, Outcome, Permission, Zone};
+use cloud::{
+    Caller, Cloud, CloudError, Image, ImageQuery, InstanceType, Neighbour, Outcome, Permission, Zone,
+};
+use ipnet::Ipv4Net;
 use plan::model::{Call, Instance, InstanceState, Inventory};
 use plan::{Role, Step};
 
@@ -118,7 +121,8 @@ impl World {
             let work = async {
                 match command {
                     Command::Up => process.up(&context).await,
-                    Command::Down => process.down(&context).await,
+                    Command::Down => process.down(&context, Some(UID)).await,
+                    Command::DownByName => process.down(&context, None).await,
                 }
             };
             tokio::select! {
@@ -159,6 +163,8 @@ impl World {
 pub(crate) enum Command {
     Up,
     Down,
+    /// `down` where no state folder knows the cluster.
+    DownByName,
 }
 
 impl Process<'_> {
@@ -175,20 +181,18 @@ impl Process<'_> {
         match run(&plan, &inventory, context, self, self).await {
             Ok(_) => End::Done,
             Err(crate::execute::RunError::Failed { failures, .. }) => {
-                let each: Vec<String> =
-                    failures.iter().map(|f| format!("{}: {}", f.label, chain(&f.error))).collect();
+                let each: Vec<String> = failures.iter().map(words).collect();
                 End::Failed(each.join("; "))
             }
             Err(error) => End::Failed(error.to_string()),
         }
     }
 
-    async fn down(&self, context: &Context<'_>) -> End {
-        match crate::down::down(context, Some(UID)).await {
+    async fn down(&self, context: &Context<'_>, uid: Option<&str>) -> End {
+        match crate::down::down(context, uid).await {
             Ok(_) => End::Done,
             Err(crate::down::DownError::Failed { failures }) => {
-                let each: Vec<String> =
-                    failures.iter().map(|f| format!("{}: {}", f.label, chain(&f.error))).collect();
+                let each: Vec<String> = failures.iter().map(words).collect();
                 End::Failed(each.join("; "))
             }
             Err(error) => End::Failed(chain(&error)),
@@ -257,6 +261,15 @@ impl World {
         if step == Step::Verify {
             store.write_secret(&format!("established/{slot}"), node.instance_id.as_bytes()).unwrap();
         }
+    }
+}
+
+/// A failure and, where it has one, the console.
+fn words(failure: &crate::execute::Failure) -> String {
+    let text = format!("{}: {}", failure.label, chain(&failure.error));
+    match &failure.console {
+        Some(console) => format!("{text} [console of {}: {}]", console.instance, console.last_lines),
+        None => text,
     }
 }
 
@@ -384,6 +397,10 @@ impl Cloud for Mortal {
 
     async fn image(&self, query: &ImageQuery) -> Result<Option<Image>, CloudError> {
         self.ask(self.way.image(query)).await
+    }
+
+    async fn neighbours(&self, name: &str, cidr: Ipv4Net) -> Result<Vec<Neighbour>, CloudError> {
+        self.ask(self.way.neighbours(name, cidr)).await
     }
 
     async fn zones(&self) -> Result<Vec<Zone>, CloudError> {

@@ -72,8 +72,28 @@ async fn a_machine_that_dies_at_birth_by_the_accounts_fault_stops_with_the_reaso
     world.fake.doom_next("Client.VolumeLimitExceeded: Volume limit exceeded");
     let error = fails(&world, Command::Up).await;
     assert!(error.contains(" ended: Client.VolumeLimitExceeded: Volume limit exceeded"), "{error}");
+    assert!(error.ends_with(": ]"), "AWS has no console of it: {error}");
     until_up(&world, &quiet(&world), Kill::Never, "after").await;
     assert_up(&world, "after").await;
+}
+
+#[tokio::test]
+async fn a_machine_that_is_not_reached_shows_the_end_of_its_console() {
+    let world = World::new(Rules::prompt());
+    let boot: Vec<String> = (1..=50).map(|line| format!("line {line}")).collect();
+    world.fake.print_on_consoles(&boot.join("\n"));
+    let End::Failed(error) = world.up(&quiet(&world), Kill::FailStep(1)).await else { panic!("it went on") };
+    let instance = instance_of(&world, error.split(':').next().unwrap());
+    assert!(error.contains(&format!("reach failed (injected) [console of {instance}: line 31\n")), "{error}");
+    assert!(error.ends_with("line 50]"), "{error}");
+    until_up(&world, &quiet(&world), Kill::Never, "later").await;
+    let End::Failed(error) = world_with_a_later_failure().await else { panic!("it went on") };
+    assert!(!error.contains("console"), "a machine that was reached tells by itself: {error}");
+}
+
+async fn world_with_a_later_failure() -> End {
+    let world = World::new(Rules::prompt());
+    world.up(&quiet(&world), Kill::FailStep(9)).await
 }
 
 #[tokio::test]
@@ -288,11 +308,19 @@ async fn what_aws_never_lets_go_of_ends_in_its_own_words() {
 #[tokio::test]
 async fn nothing_to_remove_is_a_failure_that_says_where_it_looked() {
     let world = World::new(Rules::prompt());
-    let error = fails(&world, Command::Down).await;
+    let error = fails(&world, Command::DownByName).await;
     assert_eq!(
         error,
         "found nothing of a cluster called shop in account 123456789012, region us-east-1: check the name, the credentials and the region"
     );
+    world.assert_bystanders_untouched("nothing");
+}
+
+#[tokio::test]
+async fn a_cluster_whose_state_is_here_and_of_which_nothing_is_left_is_down() {
+    let world = World::new(Rules::prompt());
+    assert!(matches!(world.down(&quiet(&world), Kill::Never).await, End::Done));
+    world.assert_gone("its state");
     world.assert_bystanders_untouched("nothing");
 }
 

@@ -7,7 +7,10 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use base::{Ids, ManualClock, SeededIds};
 use cloud::fake::{Fake, Rules};
-use cloud::{Caller, Cloud, CloudError, Image, ImageQuery, InstanceType, Outcome, Permission, Zone};
+use cloud::{
+    Caller, Cloud, CloudError, Image, ImageQuery, InstanceType, Neighbour, Outcome, Permission, Zone,
+};
+use ipnet::Ipv4Net;
 use plan::Step;
 use plan::config::Config;
 use plan::model::{Call, Instance, InstanceState, Inventory, LaunchRequest};
@@ -250,6 +253,10 @@ impl Cloud for Account {
 
     async fn image(&self, query: &ImageQuery) -> Result<Option<Image>, CloudError> {
         self.fake.image(query).await
+    }
+
+    async fn neighbours(&self, name: &str, cidr: Ipv4Net) -> Result<Vec<Neighbour>, CloudError> {
+        self.fake.neighbours(name, cidr).await
     }
 
     async fn zones(&self) -> Result<Vec<Zone>, CloudError> {
