@@ -4,9 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
+use crate::ec2;
+
 /// A cluster of a name of its own. Taken down when the test ends, however it ends.
 pub(crate) struct Fleet {
     pub(crate) name: &'static str,
+    /// The second number of its VPC's range: tests run beside each other on one routing table.
+    range: u8,
     folder: tempfile::TempDir,
 }
 
@@ -43,16 +47,16 @@ pub(crate) fn can_run(test: &str) -> bool {
 }
 
 impl Fleet {
-    /// A cluster.yaml for `name` with these further lines.
-    pub(crate) fn new(name: &'static str, yaml: &str) -> Self {
-        let fleet = Self { name, folder: tempfile::tempdir().expect("a folder for the test") };
+    /// A cluster.yaml for `name`, in the VPC 10.`range`.0.0/16, with these further lines.
+    pub(crate) fn new(name: &'static str, range: u8, yaml: &str) -> Self {
+        let fleet = Self { name, range, folder: tempfile::tempdir().expect("a folder for the test") };
         fleet.write(yaml);
         fleet
     }
 
     /// Replaces cluster.yaml.
     pub(crate) fn write(&self, yaml: &str) {
-        let text = format!("name: {}\n{yaml}", self.name);
+        let text = format!("name: {}\nnetwork:\n  cidr: 10.{}.0.0/16\n{yaml}", self.name, self.range);
         std::fs::write(self.folder.path().join("cluster.yaml"), text).expect("cluster.yaml is written");
     }
 
@@ -117,6 +121,9 @@ impl Fleet {
 impl Drop for Fleet {
     fn drop(&mut self) {
         // A test that failed half-way must not leave machines to the next one.
+        if !std::thread::panicking() && ec2::tagged(self.name).iter().all(|(_, count)| *count == 0) {
+            return;
+        }
         let _ = self.command(&["down", "--name", self.name, "--yes"]).output();
     }
 }

@@ -15,7 +15,7 @@ fn a_cluster_is_raised_kept_and_removed() {
         return;
     }
     let bystanders = Bystanders::new();
-    let fleet = Fleet::new("life", ONE_AND_ONE);
+    let fleet = Fleet::new("life", 31, ONE_AND_ONE);
     raised(&fleet);
     etcd_serves_over_mtls_only(&fleet);
     containerd_is_ready_everywhere(&fleet);

@@ -41,7 +41,7 @@ fn every_rule_lets_in_what_it_names_and_nothing_else() {
         return;
     }
     use Way::{Filtered, Open};
-    let fleet = Fleet::new("packets", YAML);
+    let fleet = Fleet::new("packets", 32, YAML);
     fleet.cluster(&["up", "--yes"]).exits(0);
     let [master, worker, other] =
         ["master-0", "general-0", "general-1"].map(|node| fleet.node(node, "privateAddress"));
@@ -83,9 +83,63 @@ fn every_rule_lets_in_what_it_names_and_nothing_else() {
         [Filtered, Filtered, Open, Open, Filtered],
         "from a worker to another's {ports:?}"
     );
+    the_pod_networks_packets_pass_between_nodes_only(&fleet, &worker);
+    icmp_says_that_a_packet_is_too_big_and_nothing_else(&fleet, &worker);
     an_echo_request_is_not_let_in(&master);
     an_edit_of_access_takes_effect(&fleet, &worker);
     fleet.cluster(&["down", "--yes"]).exits(0);
+}
+
+/// What `hears` prints on general-0 while `says` is repeated: a shell script here, or on a node.
+fn heard(fleet: &Fleet, hears: &str, says: &str, node: Option<&str>) -> String {
+    let script = format!("for turn in $(seq 12); do {says}; sleep 0.2; done");
+    std::thread::scope(|scope| {
+        let listener = scope.spawn(|| fleet.on("general-0", &format!("sudo python3 -c '{hears}'")).out);
+        match node {
+            Some(node) => drop(fleet.on(node, &script)),
+            None => drop(std::process::Command::new("bash").args(["-c", &script]).output()),
+        }
+        listener.join().expect("the listener ends")
+    })
+}
+
+/// Prints `heard` if within four seconds a packet comes to this socket that `wanted` holds of.
+fn listener(socket: &str, wanted: &str) -> String {
+    format!(
+        "import socket, sys, time\ns = socket.socket(socket.AF_INET, {socket})\ns.bind((\"\", 8472))\n\
+         end = time.time() + 4\nwhile time.time() < end:\n    s.settimeout(max(0.01, end - time.time()))\n    \
+         try: p = s.recv(2048)\n    except OSError: break\n    if {wanted}: sys.exit(print(\"heard\"))\n"
+    )
+}
+
+fn the_pod_networks_packets_pass_between_nodes_only(fleet: &Fleet, worker: &str) {
+    let hears = listener("socket.SOCK_DGRAM", "p.startswith(b\"probe\")");
+    let says = format!("echo probe >/dev/udp/{worker}/8472");
+    for node in ["master-0", "general-1"] {
+        assert_eq!(heard(fleet, &hears, &says, Some(node)).trim(), "heard", "8472/udp from {node}");
+    }
+    assert_eq!(heard(fleet, &hears, &says, None).trim(), "", "8472/udp from outside");
+}
+
+fn icmp_says_that_a_packet_is_too_big_and_nothing_else(fleet: &Fleet, worker: &str) {
+    let says = |code: u8| {
+        // Destination unreachable with this code, about a packet of its receiver's.
+        format!(
+            "sudo python3 -c 'import socket, struct\nd = socket.inet_aton(\"{worker}\")\n\
+             about = struct.pack(\"!BBHHHBBH4s4s8s\", 69, 0, 28, 1, 0, 64, 17, 0, d, d, bytes(8))\n\
+             def icmp(sum): return struct.pack(\"!BBHHH\", 3, {code}, sum, 0, 1400) + about\n\
+             words = sum(struct.unpack(\"!18H\", icmp(0)))\n\
+             words = (words >> 16) + (words & 65535)\nwords = (words >> 16) + (words & 65535)\n\
+             s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)\n\
+             s.sendto(icmp(65535 - words), (\"{worker}\", 0))'"
+        )
+    };
+    for (code, wanted) in [(4, "heard"), (1, "")] {
+        let hears =
+            listener("socket.SOCK_RAW, socket.IPPROTO_ICMP", &format!("p[20] == 3 and p[21] == {code}"));
+        let got = heard(fleet, &hears, &says(code), Some("general-1"));
+        assert_eq!(got.trim(), wanted, "ICMP type 3 code {code} from another node");
+    }
 }
 
 fn an_echo_request_is_not_let_in(master: &str) {

@@ -31,7 +31,7 @@ fn readme_shows_what_a_user_sees() {
     if !can_run("readme_shows_what_a_user_sees") {
         return;
     }
-    let fleet = Fleet::new("shop", "");
+    let fleet = Fleet::new("shop", 20, "");
     fleet.without_file();
     let blocks = blocks();
     assert!(blocks.len() >= 6, "README has {} commands", blocks.len());

@@ -29,7 +29,7 @@ fn up_and_down_killed_at_one_journal_write_after_another_leave_nothing_twice_and
     if !can_run("up_and_down_killed_at_one_journal_write_after_another") {
         return;
     }
-    let fleet = Fleet::new("roll", YAML);
+    let fleet = Fleet::new("roll", 33, YAML);
     let deaths = rolling(&fleet, "up");
     assert!(deaths >= 5, "only {deaths} deaths: the journal is not written before calls");
     assert_eq!(ec2::live_slots(fleet.name), ["general-0", "master-0"]);
@@ -49,7 +49,7 @@ fn ctrl_c_stops_at_once_says_what_bills_and_the_next_up_goes_on() {
     if !can_run("ctrl_c_stops_at_once") {
         return;
     }
-    let fleet = Fleet::new("stop", YAML);
+    let fleet = Fleet::new("stop", 34, YAML);
     let mut command = fleet.command(&["up", "--yes"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -89,7 +89,7 @@ fn a_cluster_killed_at_every_journal_write_is_taken_up_from_there() {
         return;
     }
     for after in 1..WRITES_AT_MOST {
-        let fleet = Fleet::new("sweep", YAML);
+        let fleet = Fleet::new("sweep", 35, YAML);
         let point = after.to_string();
         let finished = fleet.cluster(&["up", "--yes", "--crash-after", &point]).status == 0;
         fleet.cluster(&["up", "--yes"]).exits(0);

@@ -96,7 +96,10 @@ fn input_chain(text: &mut String) {
 
 fn forward_chain(text: &mut String, alive: &[&Instance]) {
     text.push_str("  chain forward {\n    type filter hook forward priority 0; policy drop;\n");
-    text.push_str("    ct state established,related accept\n    ct state invalid drop\n");
+    // An ICMP error about no connection that is known is let in by rules that name it, as on AWS.
+    text.push_str(
+        "    ct state established,related accept\n    ct state invalid meta l4proto != icmp drop\n",
+    );
     let cables = |suffix: &str| {
         let mut rows: Vec<String> =
             alive.iter().map(|i| format!("\"{}\" : goto {}-{suffix}", names::cable(&i.id), i.id)).collect();
@@ -262,7 +265,7 @@ mod tests {
           chain forward {
             type filter hook forward priority 0; policy drop;
             ct state established,related accept
-            ct state invalid drop
+            ct state invalid meta l4proto != icmp drop
             iifname vmap { "mi-0aaa" : goto i-0aaa-out, "mi-0bbb" : goto i-0bbb-out }
             iifname "up0" goto ingress
           }
@@ -335,7 +338,7 @@ mod tests {
           chain forward {
             type filter hook forward priority 0; policy drop;
             ct state established,related accept
-            ct state invalid drop
+            ct state invalid meta l4proto != icmp drop
             iifname vmap { "mi-0bbb" : goto i-0bbb-out }
             iifname "up0" goto ingress
           }
