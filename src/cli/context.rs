@@ -43,6 +43,11 @@ impl Context {
     /// Finds out who we are and where.
     pub(crate) async fn open(name: &str, region: Option<&str>) -> anyhow::Result<Self> {
         let ec2 = Ec2::connect(region).await?;
+        if let Some(endpoint) = ec2.endpoint().filter(|endpoint| !is_url(endpoint)) {
+            bail!(
+                "the endpoint {endpoint} (AWS_ENDPOINT_URL, or endpoint_url of the profile) is no URL: write http://HOST:PORT or https://HOST"
+            );
+        }
         let caller = ec2.caller().await.map_err(|error| whom_we_asked(error, &ec2))?;
         let region = ec2.region().to_owned();
         let folder = Folder::new(&state_base()?, &caller.account, &region, name)?;
@@ -81,6 +86,11 @@ impl Context {
         file.check(&self.caller.account, &self.region, self.endpoint.as_deref())
             .with_context(|| self.folder.path().display().to_string())
     }
+}
+
+fn is_url(endpoint: &str) -> bool {
+    let host = ["http://", "https://"].iter().find_map(|scheme| endpoint.strip_prefix(scheme));
+    host.is_some_and(|host| !host.is_empty() && !host.starts_with('/'))
 }
 
 /// Where nothing of AWS's answered, the address is what a person must check.

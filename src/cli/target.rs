@@ -1,7 +1,7 @@
 //! The looked-up part of a cluster: image, zones, types, access. All of it is read before anything is bought.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use cloud::{Architecture, Cloud, Image, ImageQuery, InstanceType};
@@ -36,7 +36,7 @@ impl Target {
         public_key: &str,
     ) -> anyhow::Result<Self> {
         let architecture = architecture(config.image.architecture);
-        let binary = NodeBinary::locate(architecture, node_binary, &std::env::current_exe()?)?;
+        let binary = NodeBinary::locate(architecture, node_binary, &this_program()?)?;
         let cloud = &*context.cloud;
         let (access, image, zones, types) = tokio::try_join!(
             access::resolve(config, context.endpoint.as_deref()),
@@ -62,6 +62,12 @@ impl Target {
         check_types(&desired, &types, architecture, &mut unchecked)?;
         Ok(Self { desired, image, access, binary, unchecked })
     }
+}
+
+/// The file this program runs from; where it was replaced meanwhile, what the kernel still holds of it.
+fn this_program() -> std::io::Result<PathBuf> {
+    let path = std::env::current_exe()?;
+    Ok(if path.exists() { path } else { PathBuf::from("/proc/self/exe") })
 }
 
 fn architecture(word: config::Architecture) -> Architecture {

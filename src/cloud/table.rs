@@ -4,6 +4,8 @@
 //! errors" page, of instance state reasons, and a few of our own for what
 //! never reached AWS. First fit wins: rows with words stand before the row of
 //! the same code without, families (`*.NotFound`) at the end.
+//!
+//! Longer than other files because it is one table, and its order is searched.
 
 use crate::advice::Advice;
 use crate::advice::Verdict::{self, LookAgain, Replace, Retry, Stop};

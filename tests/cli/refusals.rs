@@ -87,7 +87,12 @@ fn endpoints_that_do_not_answer_as_aws_does_are_named_within_bounds() {
         Response::Other(502, "text/html", page.to_owned())
     });
     let (_full, full) = full_listener();
-    let urls = [("nobody_listens", "http://127.0.0.1:1".to_owned()), ("not_aws", page.url()), ("full", full)];
+    let urls = [
+        ("nobody_listens", "http://127.0.0.1:1".to_owned()),
+        ("not_aws", page.url()),
+        ("full", full),
+        ("no_url", "127.0.0.1:4566".to_owned()),
+    ];
     // They mostly wait.
     let screens = std::thread::scope(|scope| {
         let runs = urls.map(|(name, url)| (name, scope.spawn(move || planned_at(&url))));

@@ -1,5 +1,7 @@
 //! Each security group rule by real packets: what is let in, and what is not.
 
+use std::process::Stdio;
+
 use crate::fleet::{Fleet, can_run};
 
 const YAML: &str = "image:\n  owner: \"136693071363\"\n  name: cluster-debian-12-amd64-*\naccess:\n  servicePorts: [80]\nworkers:\n  - name: general\n    count: 2\n";
@@ -90,56 +92,67 @@ fn every_rule_lets_in_what_it_names_and_nothing_else() {
     fleet.cluster(&["down", "--yes"]).exits(0);
 }
 
-/// What `hears` prints on general-0 while `says` is repeated: a shell script here, or on a node.
-fn heard(fleet: &Fleet, hears: &str, says: &str, node: Option<&str>) -> String {
-    let script = format!("for turn in $(seq 12); do {says}; sleep 0.2; done");
-    std::thread::scope(|scope| {
-        let listener = scope.spawn(|| fleet.on("general-0", &format!("sudo python3 -c '{hears}'")).out);
-        match node {
-            Some(node) => drop(fleet.on(node, &script)),
-            None => drop(std::process::Command::new("bash").args(["-c", &script]).output()),
+/// What comes in at general-0 on `socket` while all of `senders` repeat what they say, until
+/// all that is `wanted` was heard: `tell` names a packet `p`, or gives nothing.
+fn heard(
+    fleet: &Fleet,
+    socket: &str,
+    tell: &str,
+    wanted: &[&str],
+    senders: &[(Option<&str>, &str)],
+) -> String {
+    let wanted: String = wanted.iter().map(|name| format!("\"{name}\", ")).collect();
+    let listener = format!(
+        "import socket, time\ns = socket.socket(socket.AF_INET, {socket})\ns.bind((\"\", 8472))\ns.settimeout(1)\n\
+         heard, end = set(), time.time() + 30\n\
+         while time.time() < end and not heard >= {{{wanted}}}:\n    \
+         try: p = s.recv(2048)\n    except OSError: continue\n    heard.add({tell})\n\
+         print(*sorted(filter(None, heard)))\n"
+    );
+    let speak = |(node, says): &(Option<&str>, &str)| {
+        let script = format!("for turn in $(seq 150); do {says}; sleep 0.2; done");
+        let mut command = match node {
+            Some(node) => fleet.command(&["ssh", node, "--", &script]),
+            None => std::process::Command::new("bash"),
+        };
+        if node.is_none() {
+            command.args(["-c", &script]);
         }
-        listener.join().expect("the listener ends")
-    })
-}
-
-/// Prints `heard` if within four seconds a packet comes to this socket that `wanted` holds of.
-fn listener(socket: &str, wanted: &str) -> String {
-    format!(
-        "import socket, sys, time\ns = socket.socket(socket.AF_INET, {socket})\ns.bind((\"\", 8472))\n\
-         end = time.time() + 4\nwhile time.time() < end:\n    s.settimeout(max(0.01, end - time.time()))\n    \
-         try: p = s.recv(2048)\n    except OSError: break\n    if {wanted}: sys.exit(print(\"heard\"))\n"
-    )
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts")
+    };
+    let speaking: Vec<_> = senders.iter().map(speak).collect();
+    let listened = fleet.on("general-0", &format!("sudo python3 -c '{listener}'"));
+    for mut child in speaking {
+        child.kill().and_then(|()| child.wait()).expect("it ends");
+    }
+    listened.exits(0).out.trim().to_owned()
 }
 
 fn the_pod_networks_packets_pass_between_nodes_only(fleet: &Fleet, worker: &str) {
-    let hears = listener("socket.SOCK_DGRAM", "p.startswith(b\"probe\")");
-    let says = format!("echo probe >/dev/udp/{worker}/8472");
-    for node in ["master-0", "general-1"] {
-        assert_eq!(heard(fleet, &hears, &says, Some(node)).trim(), "heard", "8472/udp from {node}");
-    }
-    assert_eq!(heard(fleet, &hears, &says, None).trim(), "", "8472/udp from outside");
+    let says = |who: &str| format!("echo {who} >/dev/udp/{worker}/8472");
+    let (outside, master, other) = (says("outside"), says("master-0"), says("general-1"));
+    let senders = [(None, &*outside), (Some("master-0"), &*master), (Some("general-1"), &*other)];
+    let tell = "p.decode().strip() if p.isascii() else None";
+    let got = heard(fleet, "socket.SOCK_DGRAM", tell, &["master-0", "general-1"], &senders);
+    assert_eq!(got, "general-1 master-0", "8472/udp at a worker");
 }
 
 fn icmp_says_that_a_packet_is_too_big_and_nothing_else(fleet: &Fleet, worker: &str) {
-    let says = |code: u8| {
-        // Destination unreachable with this code, about a packet of its receiver's.
-        format!(
-            "sudo python3 -c 'import socket, struct\nd = socket.inet_aton(\"{worker}\")\n\
-             about = struct.pack(\"!BBHHHBBH4s4s8s\", 69, 0, 28, 1, 0, 64, 17, 0, d, d, bytes(8))\n\
-             def icmp(sum): return struct.pack(\"!BBHHH\", 3, {code}, sum, 0, 1400) + about\n\
-             words = sum(struct.unpack(\"!18H\", icmp(0)))\n\
-             words = (words >> 16) + (words & 65535)\nwords = (words >> 16) + (words & 65535)\n\
-             s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)\n\
-             s.sendto(icmp(65535 - words), (\"{worker}\", 0))'"
-        )
-    };
-    for (code, wanted) in [(4, "heard"), (1, "")] {
-        let hears =
-            listener("socket.SOCK_RAW, socket.IPPROTO_ICMP", &format!("p[20] == 3 and p[21] == {code}"));
-        let got = heard(fleet, &hears, &says(code), Some("general-1"));
-        assert_eq!(got.trim(), wanted, "ICMP type 3 code {code} from another node");
-    }
+    // Destination unreachable, with codes 1 (host) and 4 (too big), about a packet of its receiver's.
+    let says = format!(
+        "sudo python3 -c 'import socket, struct\nd = socket.inet_aton(\"{worker}\")\n\
+         about = struct.pack(\"!BBHHHBBH4s4s8s\", 69, 0, 28, 1, 0, 64, 17, 0, d, d, bytes(8))\n\
+         s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)\n\
+         for code in (1, 4):\n    \
+         def icmp(digest): return struct.pack(\"!BBHHH\", 3, code, digest, 0, 1400) + about\n    \
+         words = sum(struct.unpack(\"!18H\", icmp(0)))\n    \
+         while words >> 16: words = (words >> 16) + (words & 65535)\n    \
+         s.sendto(icmp(65535 - words), (\"{worker}\", 0))\n'"
+    );
+    let tell = "{1: \"unreachable\", 4: \"too-big\"}.get(p[21]) if p[20] == 3 else None";
+    let senders = [(Some("general-1"), &*says)];
+    let got = heard(fleet, "socket.SOCK_RAW, socket.IPPROTO_ICMP", tell, &["too-big"], &senders);
+    assert_eq!(got, "too-big", "ICMP at a worker");
 }
 
 fn an_echo_request_is_not_let_in(master: &str) {
