@@ -75,7 +75,13 @@ pub fn impersonate(
         let attempt = Attempt { authorizer, requestor, wanted, mode };
         match attempt.check(asked) {
             Ok(user) => return Ok(Impersonated { user, constraint: mode.constraint }),
-            Err(status) => refusal = refusal.or(Some(status)),
+            // Upstream tries first by which way a requestor last succeeded, and tells that
+            // way's refusal. Who may act as this user by the old verb is told what else it
+            // lacks, whatever it did before.
+            Err(status) if refusal.is_none() || attempt.has_leave_by_the_old_verb() => {
+                refusal = Some(status);
+            }
+            Err(_) => {}
         }
     }
     // The old mode always applies, so there is a refusal.
@@ -140,6 +146,10 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     fn is_constrained(&self) -> bool {
         !self.mode.name.is_empty()
+    }
+
+    fn has_leave_by_the_old_verb(&self) -> bool {
+        !self.is_constrained() && self.check_name(&mut self.wanted.clone()).is_ok()
     }
 
     fn check(&self, asked: &Attributes) -> Result<User, Status> {

@@ -109,6 +109,21 @@ fn the_refusal_is_that_of_the_first_way_that_was_tried() {
 }
 
 #[test]
+fn who_may_act_as_the_user_by_the_old_verb_is_told_what_else_it_lacks() {
+    let authorizer = authorizer(&[("alice", &["impersonate"], "", &["users"], &["bob"])]);
+    let mut bob = User::new("bob", &[]);
+    bob.extra.insert("team".to_owned(), vec!["blue".to_owned()]);
+    let refused = impersonate(&authorizer, &User::new("alice", &[]), &bob, &list()).unwrap_err();
+    assert_eq!(
+        refused.message,
+        concat!(
+            r#"userextras.authentication.k8s.io "blue" is forbidden: User "alice" cannot impersonate resource "#,
+            r#""userextras/team" in API group "authentication.k8s.io" at the cluster scope"#
+        )
+    );
+}
+
+#[test]
 fn a_constrained_way_needs_leave_for_the_user_and_for_the_deed() {
     let leave: [Leave; 2] = [
         ("alice", &["impersonate:user-info"], "authentication.k8s.io", &["users", "groups"], &[]),
