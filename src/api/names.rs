@@ -139,7 +139,11 @@ pub fn wildcard_subdomain(text: &str) -> Vec<String> {
 
 /// Newer rules of upstream count bytes and say so.
 fn in_bytes(message: &str) -> String {
-    message.replace(" characters", " bytes")
+    if message.starts_with("must be no more") {
+        message.replace(" characters", " bytes")
+    } else {
+        message.to_owned()
+    }
 }
 
 /// A label's key, an annotation's, a finalizer: upstream's qualified name.

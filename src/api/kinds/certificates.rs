@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use x509_parser::certificate::X509Certificate;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::FromDer as _;
@@ -295,6 +296,10 @@ fn update(new: &At<'_>, old: &At<'_>, writes: Writes, e: &mut Errors) {
             e.forbidden(&certificate.path, "updates may not modify existing certificate content");
         }
     }
+    let wrong = (certificate.str() != before.str()).then(|| issued_wrong(certificate.str())).flatten();
+    if let Some(wrong) = wrong {
+        e.invalid_as(&certificate.path, "<certificate data>", wrong);
+    }
     let has = |kind: &str| !of_kind(now, kind).is_empty();
     let had = |kind: &str| !of_kind(was, kind).is_empty();
     if has("Approved") && has("Denied") && !(had("Approved") && had("Denied")) {
@@ -302,6 +307,22 @@ fn update(new: &At<'_>, old: &At<'_>, writes: Writes, e: &mut Errors) {
         let (a, d) = (member("Approved"), member("Denied"));
         e.invalid_as(&path, format!("{{{a}, {d}}}"), format!("must specify at most one of: `{a}`, `{d}`"));
     }
+}
+
+/// What is wrong with certificates that were issued, in base64.
+fn issued_wrong(text: &str) -> Option<String> {
+    let bytes = STANDARD.decode(text).unwrap_or_default();
+    let mut any = bytes.is_empty();
+    for block in Pem::iter_from_buffer(&bytes).map_while(Result::ok) {
+        if block.label != "CERTIFICATE" {
+            return Some(format!("only CERTIFICATE PEM blocks are allowed, found {}", quote(&block.label)));
+        }
+        if X509Certificate::from_der(&block.contents).is_err() {
+            return Some("x509: malformed certificate".into());
+        }
+        any = true;
+    }
+    (!any).then(|| "must contain at least one CERTIFICATE PEM block".into())
 }
 
 #[cfg(test)]
@@ -391,7 +412,10 @@ mod tests {
         assert_eq!(meta::at(&made, "status.certificate"), None);
         assert_eq!(
             write(Some("status")).unwrap_err(),
-            ["status.conditions: Forbidden: updates may not add a condition of type \"Approved\""]
+            [
+                "status.conditions: Forbidden: updates may not add a condition of type \"Approved\"",
+                "status.certificate: Invalid value: \"<certificate data>\": must contain at least one CERTIFICATE PEM block",
+            ]
         );
         assert_eq!(meta::at(&write(None).unwrap(), "status"), None);
     }

@@ -223,6 +223,9 @@ fn slice_address(at: &At<'_>, list: &At<'_>, kind: &str, e: &mut Errors) {
     match kind {
         "IPv4" | "IPv6" => {
             let found = address(at, e);
+            if let Some(canonical) = found.filter(|ip| e.len() == before && ip.to_string() != at.str()) {
+                e.invalid_as(&at.path, at.str(), format!("must be in canonical form (\"{canonical}\")"));
+            }
             if e.len() > before {
                 return;
             }

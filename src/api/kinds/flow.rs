@@ -13,6 +13,9 @@ use crate::status::Status;
 /// Clears and fills what a creator may not say. Runs before admission sees the object; the
 /// name is already generated, uid and creationTimestamp filled.
 pub fn prepare_create(kind: &Kind, object: &mut Value, context: &Context<'_>) {
+    for name in ["selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        meta::remove(object, &format!("metadata.{name}"));
+    }
     if kind.strategy.generation.is_empty() {
         meta::remove(object, "metadata.generation");
     } else {

@@ -296,6 +296,28 @@ mod tests {
         assert_eq!(hpa.versions.iter().map(|v| &*v.name).collect::<Vec<_>>(), ["v2", "v1"]);
     }
 
+    /// "A new kind is a row and pure functions in one file": a row each, and each in one file.
+    #[test]
+    fn a_kind_has_one_row_in_one_file() {
+        fn sources(folder: &std::path::Path) -> Vec<String> {
+            let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+            let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+            let files = files.iter().filter(|path| path.extension().is_some_and(|end| end == "rs"));
+            let mut all: Vec<String> = files.map(|path| std::fs::read_to_string(path).unwrap()).collect();
+            all.extend(folders.iter().flat_map(|folder| sources(folder)));
+            all
+        }
+        let files = sources(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/kinds")));
+        let with_rows =
+            files.iter().filter(|text| text.contains(concat!("const ROWS: ", "&[Row] ="))).count();
+        assert_eq!(with_rows, ROWS.len(), "a file of rows is listed in ROWS");
+        for row in ROWS.iter().copied().flatten() {
+            let made = format!("Row::new(\"{}\", \"{}\")", row.group, row.kind);
+            let times: usize = files.iter().map(|text| text.matches(&made).count()).sum();
+            assert_eq!(times, 1, "{made}");
+        }
+    }
+
     #[test]
     fn every_row_is_of_a_kind_that_is_served() {
         let registry = registry();

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::Row;
 use super::basic::default_text;
+use super::pod::default::whole_milli;
 use super::pod::volumes::claim;
 use super::table::{
     self, AGE, NAME, NAME_AND_AGE, age, boolean, integer, name_and_age, number_or_text, or_none, says, text,
@@ -258,7 +259,14 @@ pub(super) const ROWS: &[Row] = &[
         ..Row::new("", "PersistentVolume")
     },
     Row {
-        strategy: Strategy::WITH_STATUS,
+        strategy: Strategy {
+            default: |o| {
+                for list in ["spec.hard", "status.hard", "status.used"] {
+                    meta::at_mut(o, list).into_iter().for_each(whole_milli);
+                }
+            },
+            ..Strategy::WITH_STATUS
+        },
         columns: &[
             NAME,
             text("Request", says("Requests used, of what is allowed")),
@@ -372,6 +380,9 @@ fn hook_cells(o: &Value, now: i64) -> Vec<Value> {
 /// Bounds of containers are also their defaults.
 fn limit_defaults(o: &mut Value) {
     for item in items(o, "spec.limits") {
+        for list in ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] {
+            meta::at_mut(item, list).into_iter().for_each(whole_milli);
+        }
         if meta::str_at(item, "type") != "Container" {
             continue;
         }
