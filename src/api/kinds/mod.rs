@@ -298,6 +298,7 @@ mod tests {
 
     /// "A new kind is a row and pure functions in one file": a row each, and each in one file.
     #[test]
+    #[allow(clippy::disallowed_methods)]
     fn a_kind_has_one_row_in_one_file() {
         fn sources(folder: &std::path::Path) -> Vec<String> {
             let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
