@@ -117,7 +117,7 @@ fn json(
     if strictness == Strictness::Strict && !(repeated.is_empty() && problems.is_empty()) {
         if !repeated.is_empty() {
             let lines = repeated.join("\n  ");
-            let error = format!("error converting YAML to JSON: yaml: unmarshal errors:\n  {lines}");
+            let error = format!("yaml: unmarshal errors:\n  {lines}");
             problems.insert(0, error);
         }
         return Err(DecodeError(format!("strict decoding error: {}", problems.join(", "))));

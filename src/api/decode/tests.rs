@@ -194,7 +194,7 @@ fn yaml_is_read_as_json_and_keys_that_come_twice_are_told_by_their_lines() {
     let error = request(body.as_bytes(), Media::Yaml, &pod, Strictness::Strict).unwrap_err();
     assert_eq!(
         error.0,
-        "Pod in version \"v1\" cannot be handled as a Pod: strict decoding error: error converting YAML to JSON: yaml: unmarshal errors:\n  line 3: key \"name\" already set in map, unknown field \"spec.foo\""
+        "Pod in version \"v1\" cannot be handled as a Pod: strict decoding error: yaml: unmarshal errors:\n  line 3: key \"name\" already set in map, unknown field \"spec.foo\""
     );
 }
 
@@ -207,7 +207,7 @@ fn a_few_bytes_of_yaml_do_not_become_millions_of_nodes() {
     }
     let pod = expected("", "v1", "Pod");
     let error = request(body.as_bytes(), Media::Yaml, &pod, Strictness::Warn).unwrap_err();
-    assert!(error.0.contains("error converting YAML to JSON: yaml: "), "{error}");
+    assert!(error.0.contains("): yaml: "), "{error}");
     let deep = "[".repeat(MAX_DEPTH * 3);
     assert!(request(deep.as_bytes(), Media::Yaml, &pod, Strictness::Warn).is_err());
     // In maps, as deep as is read and deeper, the parser needs more stack than a thread has.
