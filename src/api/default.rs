@@ -8,6 +8,7 @@
 use serde_json::{Map, Value};
 
 use crate::schema::{Field, Schema, Type, TypeId};
+use crate::value::Quantity;
 
 /// Gives an object's absent fields their defaults. Filling twice changes nothing.
 pub fn fill(schema: &Schema, ty: TypeId, value: &mut Value) {
@@ -22,7 +23,13 @@ fn object(schema: &Schema, ty: TypeId, map: &mut Map<String, Value>) {
     }
     for field in &schema.object(ty).fields {
         let within = field.ty.object().filter(|id| schema.has_defaults(*id));
-        if field.default.is_none() && within.is_none() {
+        if !field.is_filled() && within.is_none() {
+            continue;
+        }
+        if field.holds_resources() {
+            if let Some(Value::Object(amounts)) = map.get_mut(&*field.name) {
+                amounts.values_mut().for_each(in_thousandths);
+            }
             continue;
         }
         match map.get_mut(&*field.name) {
@@ -30,6 +37,10 @@ fn object(schema: &Schema, ty: TypeId, map: &mut Map<String, Value>) {
             _ => {
                 if let Some(mut value) = brought(field) {
                     nested(schema, &field.ty, &mut value);
+                    let nothing = field.default.is_none() && value.as_object().is_some_and(Map::is_empty);
+                    if nothing && !map.contains_key(&*field.name) {
+                        continue;
+                    }
                     map.insert(field.name.to_string(), value);
                 }
             }
@@ -53,6 +64,13 @@ fn is_absent(field: &Field, value: &Value) -> bool {
         Value::Bool(value) => !value,
         Value::Array(list) => list.is_empty(),
         Value::Object(_) => false,
+    }
+}
+
+/// Amounts of resources are kept in thousandths at the finest.
+fn in_thousandths(amount: &mut Value) {
+    if let Some(quantity) = amount.as_str().and_then(|text| Quantity::parse(text).ok()) {
+        *amount = quantity.in_thousandths().to_string().into();
     }
 }
 
@@ -99,6 +117,13 @@ mod tests {
                 "securityContext": {}, "schedulerName": "default-scheduler"}},
                 "strategy": {"type": "RollingUpdate"}, "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600}})
         );
+    }
+
+    #[test]
+    fn amounts_of_resources_are_thousandths_at_the_finest() {
+        let quota =
+            filled("", "v1", "ResourceQuota", json!({"spec": {"hard": {"cpu": "1n", "memory": "1Gi"}}}));
+        assert_eq!(quota["spec"]["hard"], json!({"cpu": "1m", "memory": "1Gi"}));
     }
 
     #[test]

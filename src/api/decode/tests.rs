@@ -47,6 +47,20 @@ fn unknown_and_repeated_fields_are_named_with_their_paths() {
 }
 
 #[test]
+fn what_is_given_twice_is_read_into_what_is_there() {
+    let body = r#"{"data":{"a":"1","a":"2"},"data":{"b":"3"},"metadata":{"name":"x"},"metadata":{"labels":{"l":"1"}}}"#;
+    let decoded =
+        request(body.as_bytes(), Media::Json, &expected("", "v1", "ConfigMap"), Strictness::Warn).unwrap();
+    assert_eq!(decoded.value["data"], json!({"b": "3", "a": "2"}));
+    assert_eq!(decoded.value["metadata"], json!({"name": "x", "labels": {"l": "1"}}));
+    assert_eq!(decoded.problems.len(), 3, "{:?}", decoded.problems);
+    let pod = r#"{"spec":{"containers":[{"name":"a"},{"name":"b"}],"containers":[{"image":"i"}]}}"#;
+    let decoded =
+        request(pod.as_bytes(), Media::Json, &expected("", "v1", "Pod"), Strictness::Ignore).unwrap();
+    assert_eq!(decoded.value["spec"]["containers"], json!([{"name": "a", "image": "i"}]));
+}
+
+#[test]
 fn values_of_wrong_types_are_told_as_go_tells_them() {
     let prefix = "Pod in version \"v1\" cannot be handled as a Pod: ";
     for (body, expect) in [

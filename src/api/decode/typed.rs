@@ -87,8 +87,8 @@ impl<'s, 'b> Decoder<'s, 'b> {
                     self.object(*id, map)?;
                 }
             }
-            Type::List(item) if start == Start::List => *slot = self.list(item)?,
-            Type::Map(item) if start == Start::Object => *slot = self.map(item)?,
+            Type::List(item) if start == Start::List => *slot = self.list(item, slot.take())?,
+            Type::Map(item) if start == Start::Object => *slot = self.map(item, slot.take())?,
             Type::Any if self.schema.structural() => *slot = self.untyped()?,
             Type::Any => *slot = self.scan.any()?,
             Type::Or(alternative, id) => return self.either(*alternative, *id, start, slot),
@@ -143,12 +143,17 @@ impl<'s, 'b> Decoder<'s, 'b> {
         Ok(())
     }
 
-    fn list(&mut self, item: &Type) -> Result<Value> {
+    /// A list. Go reads the items of one that is given twice into those that are there.
+    fn list(&mut self, item: &Type, before: Value) -> Result<Value> {
+        let mut before = match before {
+            Value::Array(list) => list,
+            _ => Vec::new(),
+        };
         let mut list = Vec::new();
         self.scan.enter()?;
         while self.scan.item(list.is_empty())? {
             self.path.push(Step::Index(list.len()));
-            let mut value = Value::Null;
+            let mut value = before.get_mut(list.len()).map(Value::take).unwrap_or_default();
             if !self.fill(item, &mut value)? {
                 value = zero(item);
             }
@@ -158,7 +163,8 @@ impl<'s, 'b> Decoder<'s, 'b> {
         Ok(Value::Array(list))
     }
 
-    fn map(&mut self, item: &Type) -> Result<Value> {
+    /// A map. Go adds the entries of one that is given twice to those that are there.
+    fn map(&mut self, item: &Type, before: Value) -> Result<Value> {
         let mut map = Map::new();
         self.scan.enter()?;
         let mut first = true;
@@ -174,6 +180,9 @@ impl<'s, 'b> Decoder<'s, 'b> {
             }
             self.path.pop();
             map.insert(key.into_owned(), value);
+        }
+        if let Value::Object(before) = before {
+            before.into_iter().for_each(|(key, value)| drop(map.entry(key).or_insert(value)));
         }
         Ok(Value::Object(map))
     }
@@ -277,10 +286,10 @@ impl<'s, 'b> Decoder<'s, 'b> {
             }
             (Alternative::Bool, _) => Err(Stop::Value("boolean or JSON schema expected".to_owned())),
             (Alternative::List, Start::List) => {
-                self.list(&Type::Object(id)).map(|list| *slot = list).map(|()| true)
+                self.list(&Type::Object(id), Value::Null).map(|list| *slot = list).map(|()| true)
             }
             (Alternative::Strings, Start::List) => {
-                self.list(&Type::Scalar(Scalar::String)).map(|list| *slot = list).map(|()| true)
+                self.list(&Type::Scalar(Scalar::String), Value::Null).map(|list| *slot = list).map(|()| true)
             }
             // Upstream overlooks anything else.
             _ => self.scan.skip().map(|()| false).map_err(Stop::from),

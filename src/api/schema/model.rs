@@ -282,7 +282,7 @@ impl Schema {
     /// Notes which object types have defaults somewhere within; to be called after the last
     /// [`Schema::add`], so that [`Schema::has_defaults`] holds.
     pub fn settle_defaults(&mut self) {
-        self.defaulted = self.objects.iter().map(|o| o.fields.iter().any(|f| f.default.is_some())).collect();
+        self.defaulted = self.objects.iter().map(|o| o.fields.iter().any(Field::is_filled)).collect();
         loop {
             let holds = |object: &Object| {
                 let mut types = object.fields.iter().filter_map(|field| field.ty.object());
@@ -354,6 +354,18 @@ impl Field {
             embedded: None,
             published: Published::default(),
         }
+    }
+
+    /// Whether defaulting may change it, what is within it apart.
+    #[must_use]
+    pub fn is_filled(&self) -> bool {
+        self.default.is_some() || self.holds_resources()
+    }
+
+    /// Whether it holds amounts of resources by name (`ResourceList`).
+    #[must_use]
+    pub fn holds_resources(&self) -> bool {
+        self.go.as_deref() == Some("v1.ResourceList")
     }
 
     /// Whether Go prints it also where it is absent.

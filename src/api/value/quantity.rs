@@ -163,6 +163,17 @@ impl Quantity {
         Self { negative: value < 0, mantissa, exponent: 0, format: Format::Decimal, text: None }
     }
 
+    /// The same in thousandths at the finest, rounded away from zero.
+    #[must_use]
+    pub fn in_thousandths(self) -> Self {
+        const MILLI: i32 = -3;
+        if self.exponent >= MILLI {
+            return self;
+        }
+        let (mantissa, _) = self.at_scale(MILLI);
+        Self { mantissa, exponent: MILLI, text: None, ..self }
+    }
+
     /// Whether it is nothing.
     #[must_use]
     pub fn is_zero(&self) -> bool {
@@ -435,6 +446,15 @@ mod tests {
             ("1e1.5", QuantityError::Format),
         ] {
             assert_eq!(Quantity::parse(text).map(|q| q.to_string()), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn thousandths_are_the_finest_where_that_is_asked() {
+        for (text, expect) in
+            [("1n", "1m"), ("1500u", "2m"), ("-1u", "-1m"), ("1000000n", "1m"), ("3", "3"), ("2e3", "2e3")]
+        {
+            assert_eq!(Quantity::parse(text).unwrap().in_thousandths().to_string(), expect, "{text}");
         }
     }
 
