@@ -182,7 +182,9 @@ impl<'s, 'b> Decoder<'s, 'b> {
             map.insert(key.into_owned(), value);
         }
         if let Value::Object(before) = before {
-            before.into_iter().for_each(|(key, value)| drop(map.entry(key).or_insert(value)));
+            for (key, value) in before {
+                map.entry(key).or_insert(value);
+            }
         }
         Ok(Value::Object(map))
     }

@@ -59,7 +59,7 @@ fn first_document(text: &str) -> &str {
     for line in text.split_inclusive('\n') {
         let bare = line.trim_end();
         let marker = bare == "---" || bare.starts_with("--- ");
-        if marker && begun || bare == "..." && begun {
+        if begun && (marker || bare == "...") {
             return &text[..at];
         }
         begun |= marker || !(bare.is_empty() || bare.starts_with(['#', '%']));
