@@ -12,7 +12,7 @@ use access::{Attributes, FieldRequirement, User};
 use api::selector::FieldSelector;
 use api::status::Status;
 use futures::FutureExt as _;
-use hyper::header::{HeaderName, HeaderValue, WARNING};
+use hyper::header::{HeaderName, HeaderValue, WARNING, X_CONTENT_TYPE_OPTIONS};
 
 use crate::describe::metrics::Label;
 use crate::exchange::{Exchange, Scope};
@@ -27,6 +27,8 @@ use crate::{dispatch, respond, routes};
 
 /// Names a request in logs; clients may give one.
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 impl Service for Server {
     async fn call(self: Arc<Self>, request: Request) -> Response {
@@ -53,6 +55,11 @@ impl Service for Server {
         };
         let mut response = match AssertUnwindSafe(answered).catch_unwind().await {
             Ok(Ok(response)) => response,
+            Ok(Err(refusal)) if refusal.is_no_page() => {
+                let mut response = respond::text(404, "404 page not found\n");
+                response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+                response
+            }
             Ok(Err(Refusal(status))) => respond::status(&status, exchange.negotiate(false).ok().as_ref()),
             Err(panic) => {
                 let said = panic.downcast_ref::<String>().map(String::as_str);
@@ -63,6 +70,9 @@ impl Service for Server {
             }
         };
         let headers = response.headers_mut();
+        if exchange.at_gate {
+            headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+        }
         for text in exchange.take_warnings() {
             if let Some(value) = respond::warning(&text) {
                 headers.append(WARNING, value);
@@ -97,6 +107,7 @@ impl Server {
                 )?
             }
         };
+        exchange.at_gate = true;
         if let Some(wanted) = wanted(&exchange.headers)? {
             exchange.user = self.asked(exchange, |asked| {
                 self.gate.with(|authorizer| act_as(authorizer, &exchange.user, &wanted, asked))
@@ -109,6 +120,7 @@ impl Server {
             || matches!(info.subresource.as_str(), "exec" | "attach" | "portforward" | "proxy" | "log");
         let _permit = if lasts { None } else { self.limits.request(&exchange.user, reads_only)? };
         self.authorize(exchange)?;
+        exchange.at_gate = false;
         if !exchange.info.is_resource {
             return routes::answer(self, exchange).await;
         }
@@ -119,6 +131,9 @@ impl Server {
     /// The kind that a request is about.
     pub(crate) fn scope(&self, info: &RequestInfo) -> Result<Scope> {
         let registry = self.registry();
+        if !registry.groups().any(|(group, _)| group == info.group) {
+            return Err(Refusal::no_page());
+        }
         let kind = registry.by_plural(&info.group, &info.version, &info.resource);
         let kind =
             kind.filter(|kind| kind.namespaced || info.namespace.is_empty() || *kind.plural == *"namespaces");

@@ -12,14 +12,31 @@ use crate::request::RequestInfo;
 use crate::server::Server;
 use crate::{actions, read, write};
 
+/// Kinds that upstream warns of, whatever is asked of them.
+const DEPRECATED: &[(&str, &str, &str, &str)] = &[
+    ("", "v1", "Endpoints", "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+    ("", "v1", "ComponentStatus", "v1 ComponentStatus is deprecated in v1.19+"),
+];
+
 /// Answers a request about objects.
 pub async fn answer(server: &Arc<Server>, exchange: &Exchange, scope: &Scope) -> Result<Response> {
     let info = &exchange.info;
     let part = scope.subresource(info)?;
     let allowed = part.map_or(scope.kind.verbs, |part| part.verbs);
     let verb = Verbs::of([info.verb]);
-    if verb == Verbs::NONE || !allowed.has(verb) {
+    let named = !info.name.is_empty();
+    let misplaced = match info.verb {
+        "create" => part.is_none() && named,
+        "update" | "patch" => !named,
+        _ => false,
+    };
+    if verb == Verbs::NONE || !allowed.has(verb) || misplaced {
         return Err(Status::method_not_allowed().into());
+    }
+    for (group, version, kind, says) in DEPRECATED {
+        if (*group, *version, *kind) == (&*scope.kind.group, &*scope.version, &*scope.kind.kind) {
+            exchange.warn(*says);
+        }
     }
     match part {
         None => object(server, exchange, scope).await,
@@ -67,6 +84,7 @@ async fn subresource(
         (Role::Scale(paths), "update" | "patch") => {
             actions::scale::write(server, exchange, scope, &paths).await
         }
+        (Role::Connect, _) => actions::connect::answer(server, exchange, scope, &part.name).await,
         (Role::Action, "create") => match &*part.name {
             "binding" => actions::binding::create(server, exchange, scope).await,
             "eviction" => actions::eviction::create(server, exchange, scope).await,

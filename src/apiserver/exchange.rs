@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use crate::cache::Shelf;
 use crate::http::accept::{self, Accepted, Shape};
 use crate::http::{Query, RequestBody, gzip};
-use crate::refusal::Result;
+use crate::refusal::{Refusal, Result};
 use crate::request::RequestInfo;
 use crate::server::Server;
 use crate::view::View;
@@ -31,6 +31,8 @@ pub struct Exchange {
     pub headers: HeaderMap,
     /// Who sends it.
     pub user: User,
+    /// Whether it stands before the gates: what is refused there is said with one header more.
+    pub at_gate: bool,
     /// When it came.
     pub now: Timestamp,
     /// What came with it beside HTTP: the connection's upgrade, for streams.
@@ -93,7 +95,7 @@ impl Exchange {
         let user = User::anonymous();
         let (body, warnings) = (Mutex::new(Some(body)), Mutex::default());
         let extensions = hyper::http::Extensions::new();
-        Self { method, info, query, headers, user, now, extensions, body, warnings }
+        Self { method, info, query, headers, user, at_gate: false, now, extensions, body, warnings }
     }
 
     /// A header's text.
@@ -114,7 +116,7 @@ impl Exchange {
     pub fn negotiate(&self, tables: bool) -> Result<Accepted> {
         let header = self.accept();
         let mut accepted = accept::negotiate(header.as_deref(), tables)
-            .ok_or_else(|| Status::not_acceptable(accept::AVAILABLE))?;
+            .ok_or_else(|| not_acceptable(header.as_deref().unwrap_or_default()))?;
         accepted.pretty |= self.wants_pretty();
         Ok(accepted)
     }
@@ -181,4 +183,13 @@ impl Exchange {
 #[must_use]
 pub fn stamp(now: Timestamp) -> String {
     now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Upstream's two refusals: a form that nothing has, and a shape that this has not.
+fn not_acceptable(header: &str) -> Refusal {
+    if accept::knows_form(header) {
+        return Status::not_acceptable(accept::AVAILABLE).into();
+    }
+    let says = format!("406: Not Acceptable\n\nAvailable representations: {}", accept::AVAILABLE.join(", "));
+    Refusal::plain(406, "NotAcceptable", says).detailed()
 }

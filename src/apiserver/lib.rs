@@ -25,6 +25,8 @@ pub mod respond;
 pub mod routes;
 pub mod server;
 pub mod start;
+#[cfg(test)]
+mod tests;
 pub mod view;
 pub mod write;
 

@@ -19,6 +19,26 @@ impl From<Status> for Refusal {
 }
 
 impl Refusal {
+    /// A path that no part of the API answers: upstream's plain text.
+    #[must_use]
+    pub fn no_page() -> Self {
+        Self::plain(404, "", "404 page not found")
+    }
+
+    /// Whether it is [`Refusal::no_page`].
+    #[must_use]
+    pub fn is_no_page(&self) -> bool {
+        self.0.code == 404 && self.0.reason.is_empty()
+    }
+
+    /// The same with `details`, which upstream prints though they are empty.
+    #[must_use]
+    pub fn detailed(self) -> Self {
+        let mut status = self.0;
+        status.details.get_or_insert_default();
+        Self(status)
+    }
+
     /// A failure that upstream has no constructor for.
     #[must_use]
     pub fn plain(code: u16, reason: &'static str, message: impl Into<String>) -> Self {

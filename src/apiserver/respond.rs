@@ -21,6 +21,14 @@ fn bare(code: u16, media: &'static str, body: Body) -> Response {
     response
 }
 
+/// A status without a body.
+#[must_use]
+pub fn nothing(code: u16) -> Response {
+    let mut response = bare(code, "", Body::Empty);
+    response.headers_mut().remove(CONTENT_TYPE);
+    response
+}
+
 /// Text, as health checks and metrics are.
 #[must_use]
 pub fn text(code: u16, text: impl Into<String>) -> Response {

@@ -14,7 +14,7 @@ use crate::describe::openapi;
 use crate::describe::version::version;
 use crate::exchange::Exchange;
 use crate::http::{Response, accept};
-use crate::refusal::Result;
+use crate::refusal::{Refusal, Result};
 use crate::respond;
 use crate::server::Server;
 
@@ -52,7 +52,7 @@ pub async fn answer(server: &Arc<Server>, exchange: &Exchange) -> Result<Respons
         }
         _ => None,
     };
-    let found = found.ok_or_else(Status::no_such_path)?;
+    let found = found.ok_or_else(Refusal::no_page)?;
     let accepted = exchange.negotiate(false)?;
     Ok(respond::object(200, found.to_string().as_bytes(), &accepted, exchange.takes_gzip()))
 }

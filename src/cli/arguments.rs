@@ -181,6 +181,17 @@ pub(crate) struct Server {
     /// Ports on nodes that Services are given
     #[arg(long, value_name = "FIRST-LAST", default_value = "30000-32767")]
     pub(crate) node_ports: Ports,
+    /// What runs here
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "api,controllers")]
+    pub(crate) parts: Vec<ServerPart>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ServerPart {
+    /// The API; without it there is no server
+    Api,
+    /// The controllers without which clients fail
+    Controllers,
 }
 
 /// A range of ports, both ends included.

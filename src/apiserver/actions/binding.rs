@@ -116,7 +116,6 @@ fn bind(pods: &Scope, current: &Current, binding: &Value, stamp: &str) -> Result
 fn scheduled(pod: &mut Value, stamp: &str) {
     let condition = json!({
         "type": "PodScheduled",
-        "observedGeneration": meta::generation(pod),
         "status": "True",
         "lastProbeTime": null,
         "lastTransitionTime": stamp,

@@ -7,6 +7,7 @@ use api::status::{Cause, Qualified, Status};
 use api::{canonical, meta};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use store::Revision;
 
 use super::{done, posted};
 use crate::cache::Entry;
@@ -16,8 +17,7 @@ use crate::refusal::{Refusal, Result};
 use crate::respond;
 use crate::server::Server;
 use crate::write::commit::{self, Current, Decision, Target};
-use crate::write::delete::{DeleteOptions, remove};
-use crate::write::options::WriteOptions;
+use crate::write::delete::{DeleteOptions, preconditions, remove};
 use crate::write::steps::Steps;
 
 /// Pods of a budget that may be on their way at once: upstream's bound.
@@ -53,8 +53,56 @@ pub async fn create(server: &Server, exchange: &Exchange, pods: &Scope) -> Resul
     if watched || !is_over(&tree) {
         delete.version = delete.version.or_else(|| Some(pod.revision.to_string()));
     }
+    if !delete.dry_run {
+        let marked = mark(server, pods, &pod, &delete, &stamp).await?;
+        delete.version = delete.version.map(|_| marked.to_string());
+    }
     remove(server, exchange, pods, &info.namespace, &info.name, &delete).await?;
     Ok(respond::object(201, done(201).to_string().as_bytes(), &accepted, false))
+}
+
+/// Writes down why the pod goes, for whoever looks at it until it is gone. Gives its revision.
+async fn mark(
+    server: &Server,
+    pods: &Scope,
+    pod: &Entry,
+    delete: &DeleteOptions,
+    stamp: &str,
+) -> Result<Revision> {
+    let target = Target { scope: pods, key: pod.key.to_string(), dry_run: false, lease: None };
+    let done = commit::change(server, &target, |current| {
+        let current = current.ok_or_else(|| commit::not_found(pods, pod.name()))?;
+        preconditions(pods, current, delete)?;
+        let mut object = current.value.clone();
+        let condition = json!({
+            "type": "DisruptionTarget",
+            "status": "True",
+            "lastProbeTime": null,
+            "lastTransitionTime": stamp,
+            "reason": "EvictionByEvictionAPI",
+            "message": "Eviction API: evicting",
+        });
+        put_condition(&mut object, condition);
+        meta::remove(&mut object, "metadata.resourceVersion");
+        canonical::normalise(&pods.kind.schema, pods.kind.stored.object, &mut object);
+        Ok(Decision::Put(object, Claims::default()))
+    })
+    .await?;
+    Ok(done.entry().revision)
+}
+
+/// Puts a condition in the place of the one of its type.
+fn put_condition(object: &mut Value, condition: Value) {
+    let conditions = meta::entry(object, "status.conditions");
+    if !conditions.is_array() {
+        *conditions = Value::Array(Vec::new());
+    }
+    if let Value::Array(list) = conditions {
+        match list.iter_mut().find(|own| own["type"] == condition["type"]) {
+            Some(own) => *own = condition,
+            None => list.push(condition),
+        }
+    }
 }
 
 fn is_over(pod: &Value) -> bool {
@@ -110,7 +158,7 @@ async fn budget(
     }
     let target = Target { scope: &scope, key: scope.key(pod.namespace(), name), dry_run, lease: None };
     commit::change(server, &target, |current| match current {
-        Some(current) => take(&scope, steps.options, current, pod.name(), steps.stamp),
+        Some(current) => take(&scope, current, pod.name(), steps.stamp),
         None => Err(commit::not_found(&scope, name)),
     })
     .await?;
@@ -122,7 +170,7 @@ fn selects(budget: &Value, labels: &Value) -> bool {
     selector.is_some_and(|selector| selector.matches_labels(labels))
 }
 
-fn take(scope: &Scope, _: &WriteOptions, current: &Current, pod: &str, stamp: &str) -> Result<Decision> {
+fn take(scope: &Scope, current: &Current, pod: &str, stamp: &str) -> Result<Decision> {
     let mut budget = current.value.clone();
     let name = meta::name(&current.value);
     let cause =
@@ -193,14 +241,5 @@ fn exhausted(budget: &mut Value, stamp: &str) {
         "reason": "InsufficientPods",
         "message": "",
     });
-    let conditions = meta::entry(budget, "status.conditions");
-    if !conditions.is_array() {
-        *conditions = Value::Array(Vec::new());
-    }
-    if let Value::Array(list) = conditions {
-        match list.iter_mut().find(|own| own["type"] == "DisruptionAllowed") {
-            Some(own) => *own = condition,
-            None => list.push(condition),
-        }
-    }
+    put_condition(budget, condition);
 }

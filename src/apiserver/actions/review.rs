@@ -5,7 +5,7 @@ use api::canonical;
 use api::status::Status;
 use serde_json::Value;
 
-use super::posted;
+use super::{own, posted};
 use crate::exchange::{Exchange, Scope};
 use crate::gate::objects::Objects;
 use crate::http::Response;
@@ -30,7 +30,9 @@ pub async fn answer(server: &Server, exchange: &Exchange, scope: &Scope) -> Resu
         return Ok(None);
     }
     let accepted = exchange.negotiate(false)?;
-    let (object, _) = posted(exchange, scope, (&scope.kind.group, &scope.version, kind)).await?;
+    let what = (&*scope.kind.group, &*scope.version, kind);
+    let (mut object, options) = posted(exchange, scope, what).await?;
+    own(exchange, scope, what, &options, &mut object);
     server.cache.fresh().await?;
     let mut answered = ask(server, exchange, kind, object)?;
     canonical::normalise(&scope.kind.schema, scope.row()?.object, &mut answered);

@@ -4,7 +4,7 @@ use access::admission::Operation;
 use access::token::request::Ask;
 use api::canonical;
 
-use super::posted;
+use super::{own, posted};
 use crate::exchange::{Exchange, Scope};
 use crate::gate::objects::Objects;
 use crate::http::Response;
@@ -18,6 +18,7 @@ pub async fn create(server: &Server, exchange: &Exchange, scope: &Scope) -> Resu
     const KIND: (&str, &str, &str) = ("authentication.k8s.io", "v1", "TokenRequest");
     let accepted = exchange.negotiate(false)?;
     let (mut request, options) = posted(exchange, scope, KIND).await?;
+    own(exchange, scope, KIND, &options, &mut request);
     server.cache.fresh().await?;
     let stamp = exchange.stamp();
     let steps =
@@ -34,6 +35,7 @@ pub async fn create(server: &Server, exchange: &Exchange, scope: &Scope) -> Resu
     };
     let mut granted = server.issuer.request(&ask, &Objects(&server.cache), &server.random)?;
     granted.warnings.drain(..).for_each(|warning| exchange.warn(warning));
+    api::meta::restore(&mut granted.object, &request, "metadata.managedFields");
     let (group, version, kind) = KIND;
     if let Some(ty) = scope.kind.schema.find_kind(group, version, kind) {
         canonical::normalise(&scope.kind.schema, ty, &mut granted.object);

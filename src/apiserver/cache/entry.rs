@@ -79,17 +79,19 @@ impl Entry {
     #[must_use]
     pub fn new(key: Arc<str>, stored: &[u8], change: Change, revision: Revision, created: Revision) -> Self {
         let (at, head) = places(stored).unwrap_or((stored.len(), 0));
-        let spliced = format!("\"resourceVersion\":\"{revision}\"");
+        // What is not kept has no version.
+        let is_kept = revision != Revision::ZERO;
+        let spliced = if is_kept { format!("\"resourceVersion\":\"{revision}\"") } else { String::new() };
         let (before, after) = stored.split_at_checked(at).unwrap_or((stored, b""));
         let prefix = change.prefix();
         let mut frame = Vec::with_capacity(prefix.len() + stored.len() + spliced.len() + 3);
         frame.extend_from_slice(prefix.as_bytes());
         frame.extend_from_slice(before);
-        if !before.ends_with(b"{") && !before.ends_with(b",") {
+        if is_kept && !before.ends_with(b"{") && !before.ends_with(b",") {
             frame.push(b',');
         }
         frame.extend_from_slice(spliced.as_bytes());
-        if !after.starts_with(b"}") && !after.starts_with(b",") {
+        if is_kept && !after.starts_with(b"}") && !after.starts_with(b",") {
             frame.push(b',');
         }
         frame.extend_from_slice(after);

@@ -2,7 +2,7 @@
 //!
 //! Made of the registry when it is asked for and kept until the registry changes.
 
-use api::kind::{Kind, Registry, Subresource};
+use api::kind::{Kind, Registry, Role, Subresource};
 use serde_json::{Map, Value, json};
 
 /// Groups in upstream's order of preference; others come behind, by name.
@@ -184,7 +184,9 @@ fn part_of(kind: &Kind, version: &str, part: &Subresource) -> Value {
 
 /// Group and version of a subresource's body, where they are not the resource's own.
 fn elsewhere<'a>(kind: &Kind, version: &str, part: &'a Subresource) -> (&'a str, &'a str) {
-    let own = part.version.is_empty() || part.group == *kind.group && part.version == *version;
+    let own = matches!(part.role, Role::Part(_))
+        || part.version.is_empty()
+        || part.group == *kind.group && part.version == *version;
     if own { ("", "") } else { (&part.group, &part.version) }
 }
 

@@ -119,6 +119,16 @@ pub fn negotiate(header: Option<&str>, tables: bool) -> Option<Accepted> {
     clauses(header).iter().find_map(|clause| choice(clause, tables))
 }
 
+/// Whether a header names a form that objects have, whatever shape it asks for.
+#[must_use]
+pub fn knows_form(header: &str) -> bool {
+    let known = |clause: &Clause<'_>| {
+        matches!((clause.kind, clause.sub), ("*", "*") | ("application", "*" | "json" | "yaml"))
+            || clause.kind == "application" && clause.sub == "vnd.kubernetes.protobuf"
+    };
+    clauses(header).iter().any(known)
+}
+
 fn choice(clause: &Clause<'_>, tables: bool) -> Option<Accepted> {
     let form = match (clause.kind, clause.sub) {
         ("*", "*") | ("application", "*" | "json") => Form::Json,

@@ -4,14 +4,27 @@ use api::status::Status;
 
 use crate::exchange::{Exchange, Scope};
 use crate::http::Response;
+use crate::http::accept::Shape;
 use crate::options::{At, get_version};
-use crate::refusal::Result;
+use crate::refusal::{Refusal, Result};
 use crate::respond;
 use crate::server::Server;
 
 /// Answers with the object.
 pub async fn get(server: &Server, exchange: &Exchange, scope: &Scope) -> Result<Response> {
     let accepted = exchange.negotiate(true)?;
+    if matches!(accepted.shape, Shape::MetadataList(_)) {
+        let package = if scope.kind.group.is_empty() {
+            "core"
+        } else {
+            scope.kind.group.split('.').next().unwrap_or_default()
+        };
+        let says = format!(
+            "you requested PartialObjectMetadataList, but the requested object is not a list (*{package}.{})",
+            scope.kind.kind
+        );
+        return Err(Refusal::plain(406, "NotAcceptable", says));
+    }
     let view = exchange.view(server, scope, &accepted)?;
     match get_version(&exchange.query)? {
         At::Latest => server.cache.fresh().await.map(drop)?,

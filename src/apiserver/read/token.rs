@@ -1,7 +1,8 @@
 //! Continue tokens: where a list goes on, and at which revision.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use store::Revision;
 
@@ -15,6 +16,9 @@ pub struct Token {
 }
 
 const VERSION: &str = "meta.k8s.io/v1";
+/// Go's decoder does not mind bits that are left over.
+const LENIENT: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
 
 impl Token {
     /// As clients carry it.
@@ -28,14 +32,16 @@ impl Token {
     /// Reads one, refusing in upstream's words what this server did not write.
     pub fn decode(text: &str) -> Result<Self, String> {
         let said = |what: &str| Err(format!("invalid continue token: continue key is not valid{what}"));
-        let Ok(bytes) = URL_SAFE_NO_PAD.decode(text) else {
+        let Ok(bytes) = LENIENT.decode(text) else {
             let at = text.bytes().position(|b| !(b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
             let at = at.unwrap_or(text.len());
             return said(&format!(": illegal base64 data at input byte {at}"));
         };
         let Ok(token) = serde_json::from_slice::<Value>(&bytes) else {
             let first = bytes.first().copied().map_or('\0', char::from);
-            return said(&format!(": invalid character '{first}' looking for beginning of value"));
+            let shown =
+                if first.is_control() { format!("\\u{:04x}", u32::from(first)) } else { first.to_string() };
+            return said(&format!(": invalid character '{shown}' looking for beginning of value"));
         };
         if token["v"] != VERSION {
             let version = token["v"].as_str().unwrap_or_default();

@@ -23,6 +23,7 @@ pub async fn delete(server: &Server, exchange: &Exchange, scope: &Scope) -> Resu
     let view = exchange.view(server, scope, &accepted)?;
     let listing = ListOptions::of_list(&exchange.query)?;
     let options = DeleteOptions::of(exchange).await?;
+    options.warn(exchange, scope);
     let filter = Filter::new(&scope.kind, &exchange.info.namespace, "", listing.labels, listing.fields)?;
     let (entries, revision) = list::all(server, scope, &filter).await?;
     let places: Vec<_> =

@@ -39,7 +39,12 @@ pub enum Decision {
     /// Put this, in the form that is kept and canonical; and claims that go with it.
     Put(Value, Claims),
     /// Delete the object, and what it claimed.
-    Delete(Claims),
+    Delete {
+        /// What it claimed.
+        claims: Claims,
+        /// What its client is shown of it, and at which revision, where that is not what was kept.
+        last: Option<(Value, Revision)>,
+    },
     /// Leave it as it is.
     Keep,
 }
@@ -176,10 +181,15 @@ async fn attempt(
             }
             Ok(Err(there))
         }
-        Decision::Delete(claims) => {
+        Decision::Delete { claims, last } => {
             let current = current.ok_or_else(|| Status::internal("nothing was to be deleted"))?;
             let done = |revision| {
-                Done::Deleted(entry(target, &current.value, Change::Deleted, revision, current.created))
+                let (value, at) = match &last {
+                    Some((value, Revision::ZERO)) => (value, revision),
+                    Some((value, at)) => (value, *at),
+                    None => (&current.value, revision),
+                };
+                Done::Deleted(entry(target, value, Change::Deleted, at, current.created))
             };
             if target.dry_run {
                 return Ok(Ok(done(current.revision)));

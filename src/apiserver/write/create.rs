@@ -41,6 +41,8 @@ pub async fn object_created(
     mut object: Value,
     own: bool,
 ) -> Result<Done> {
+    // A namespace that is on its way out takes nothing new: this must be known.
+    server.cache.fresh().await?;
     meta::wipe_system_fields(&mut object);
     place(scope, &exchange.info.namespace, &mut object)?;
     let stamp = exchange.stamp();

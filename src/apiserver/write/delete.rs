@@ -6,6 +6,7 @@ use api::status::{Qualified, Status};
 use api::{canonical, meta};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use store::Revision;
 
 use super::body;
 use super::claims;
@@ -39,6 +40,11 @@ const RETURNS_OBJECT: &[(&str, &str)] = &[
     ("resource.k8s.io", "resourceslices"),
 ];
 
+/// Kinds whose dependents stay where nobody says otherwise: upstream's oldest.
+fn orphans(scope: &Scope) -> bool {
+    matches!((&*scope.kind.group, &*scope.kind.plural), ("batch", "jobs") | ("", "replicationcontrollers"))
+}
+
 /// `DeleteOptions`.
 #[derive(Debug, Clone, Default)]
 pub struct DeleteOptions {
@@ -62,6 +68,16 @@ impl DeleteOptions {
         let bytes = body::read(exchange).await?;
         let tree = if bytes.is_empty() { of_query(exchange)? } else { of_body(exchange, &bytes)? };
         Self::read(&tree)
+    }
+
+    /// Says what an unsaid policy means for Jobs.
+    pub fn warn(&self, exchange: &Exchange, scope: &Scope) {
+        let unsaid = self.orphan.is_none() && self.policy.is_none();
+        if unsaid && *scope.kind.group == *"batch" && *scope.kind.plural == *"jobs" {
+            exchange.warn(
+                "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning",
+            );
+        }
     }
 
     /// Reads them off a decoded object, and judges them.
@@ -110,11 +126,14 @@ impl DeleteOptions {
             Some("Orphan") => Some(meta::ORPHAN),
             Some("Foreground") => Some(meta::FOREGROUND),
             Some(_) => None,
-            None => meta::finalizers(object).find_map(|own| match own {
-                meta::ORPHAN => Some(meta::ORPHAN),
-                meta::FOREGROUND => Some(meta::FOREGROUND),
-                _ => None,
-            }),
+            None => {
+                let own = meta::finalizers(object).find_map(|own| match own {
+                    meta::ORPHAN => Some(meta::ORPHAN),
+                    meta::FOREGROUND => Some(meta::FOREGROUND),
+                    _ => None,
+                });
+                own.or_else(|| orphans(scope).then_some(meta::ORPHAN))
+            }
         }
     }
 }
@@ -143,7 +162,16 @@ fn of_body(exchange: &Exchange, bytes: &[u8]) -> Result<Value> {
     let ty = ty.ok_or_else(|| Status::internal("DeleteOptions is not in the schema"))?;
     let media = body::media(exchange)?;
     let decoded = api::decode::decode(bytes, media, schema, ty, api::decode::Strictness::Ignore);
-    Ok(decoded.map_err(|error| Status::bad_request(error.0))?.value)
+    let value = decoded.map_err(|error| Status::bad_request(error.0))?.value;
+    let kind = meta::str_at(&value, "kind");
+    if !matches!(kind, "" | "DeleteOptions") {
+        let version = meta::str_at(&value, "apiVersion");
+        let says = format!(
+            "no kind {kind:?} is registered for version {version:?} in scheme \"pkg/runtime/scheme.go:111\""
+        );
+        return Err(Status::bad_request(says).into());
+    }
+    Ok(value)
 }
 
 /// Answers with a Status, or with the object where it is not gone yet or the kind says so.
@@ -152,10 +180,10 @@ pub async fn delete(server: &Server, exchange: &Exchange, scope: &Scope) -> Resu
     let view = exchange.view(server, scope, &accepted)?;
     let options = DeleteOptions::of(exchange).await?;
     let info = &exchange.info;
+    options.warn(exchange, scope);
     let done = remove(server, exchange, scope, &info.namespace, &info.name, &options).await?;
     let gone = matches!(done, Done::Deleted(_));
-    let waits = options.orphan == Some(false) || options.policy.as_deref() == Some("Foreground");
-    let code = if !gone && waits { 202 } else { 200 };
+    let code = if !gone && options.orphan == Some(false) { 202 } else { 200 };
     if gone && !returns_object(scope) {
         let uid = done.entry().field("metadata.uid").into_owned();
         let status = Status::deleted(scope.kind.resource(), &info.name, &uid);
@@ -237,12 +265,18 @@ fn decide(scope: &Scope, current: &Current, options: &DeleteOptions, now: Timest
         meta::put(&mut object, "metadata.finalizers", finalizers);
     }
     if grace.is_none_or(|seconds| seconds == 0) && !waits {
-        return Ok(Decision::Delete(claims::release(scope, &current.value)));
+        // An end without delay is written down, and shown, but not kept.
+        canonical::normalise(&scope.kind.schema, scope.kind.stored.object, &mut object);
+        let last = grace.map(|_| (object, Revision::ZERO));
+        return Ok(Decision::Delete { claims: claims::release(scope, &current.value), last });
     }
     if grace.is_none() {
         mark(&mut object, now);
     }
     if is_namespace {
+        if meta::deletion_grace(&current.value).is_none() {
+            meta::remove(&mut object, "metadata.deletionGracePeriodSeconds");
+        }
         meta::put(&mut object, "status.phase", "Terminating");
     }
     canonical::normalise(&scope.kind.schema, scope.kind.stored.object, &mut object);
@@ -254,7 +288,8 @@ fn decide(scope: &Scope, current: &Current, options: &DeleteOptions, now: Timest
     Ok(Decision::Put(object, api::kind::Claims::default()))
 }
 
-fn preconditions(scope: &Scope, current: &Current, options: &DeleteOptions) -> Result<()> {
+/// What the options say that the object must be.
+pub fn preconditions(scope: &Scope, current: &Current, options: &DeleteOptions) -> Result<()> {
     let what = Qualified { group: &scope.kind.group, name: &scope.kind.kind };
     let name = meta::name(&current.value);
     let conflict = |says: String| Refusal::from(Status::conflict(what, name, &says));

@@ -55,7 +55,7 @@ impl WriteOptions {
             _ => {
                 let value = Value::from(validation);
                 let at = At::new(Some(&value), Path::of("fieldValidation"));
-                errors.not_supported(&at, &["", "Ignore", "Warn", "Strict"]);
+                errors.not_supported(&at, &["", "Ignore", "Strict", "Warn"]);
                 Strictness::Ignore
             }
         };

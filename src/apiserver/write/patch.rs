@@ -44,19 +44,10 @@ impl Form {
             "application/merge-patch+json" => Ok(Self::Merge),
             "application/strategic-merge-patch+json" if !structural => Ok(Self::Strategic),
             "application/apply-patch+yaml" => Ok(Self::Apply),
-            _ if structural => Err(Status::unsupported_media_type(&[
-                "application/json-patch+json",
-                "application/merge-patch+json",
-                "application/apply-patch+yaml",
-            ])
-            .into()),
-            _ => Err(Status::unsupported_media_type(&[
-                "application/json-patch+json",
-                "application/merge-patch+json",
-                "application/apply-patch+yaml",
-                "application/strategic-merge-patch+json",
-            ])
-            .into()),
+            _ => {
+                let says = "415: Unsupported Media Type";
+                Err(Refusal::plain(415, "UnsupportedMediaType", says).detailed())
+            }
         }
     }
 }
@@ -74,7 +65,7 @@ impl Patch {
             let text = std::str::from_utf8(bytes).map_err(|error| bad(&error))?;
             serde_yaml::from_str(text).map_err(|error| bad(&error))?
         } else {
-            serde_json::from_slice(bytes).map_err(|error| bad(&error))?
+            serde_json::from_slice(bytes).map_err(|_| Status::bad_request("invalid JSON patch"))?
         };
         Ok(Self { form, body })
     }
@@ -95,6 +86,15 @@ impl Patch {
         object: &Value,
         strictness: Strictness,
     ) -> Result<Value> {
+        let checks = strictness != Strictness::Ignore;
+        let mut problems = match self.form {
+            Form::Json if checks => patch::unknown_fields(&self.body).map_err(refused)?,
+            Form::Merge if checks => {
+                patch::check_merge(&self.body).map_err(refused)?;
+                Vec::new()
+            }
+            _ => Vec::new(),
+        };
         let patched = match self.form {
             Form::Json => patch::json(object, &self.body),
             Form::Merge => patch::merge(object, &self.body),
@@ -103,18 +103,26 @@ impl Patch {
         let patched = patched.map_err(refused)?;
         let text = patched.to_string();
         let invalid = |says: &str| {
-            let shown = if self.form == Form::Strategic { patch::printed(&self.body) } else { text.clone() };
+            let shown = match self.form {
+                Form::Strategic => patch::printed(&self.body),
+                // Upstream's library sorts what it took apart: the object's first level, and
+                // mostly what is below it, metadata apart.
+                _ => {
+                    let mut sorted = patched.clone();
+                    if let Value::Object(map) = &mut sorted {
+                        map.sort_keys();
+                        let below = map.iter_mut().filter(|(name, _)| *name != "metadata");
+                        below.for_each(|(_, value)| value.sort_all_objects());
+                    }
+                    sorted.to_string()
+                }
+            };
             let value = Value::from(shown);
             let mut errors = Errors::new();
             errors.invalid(&At::new(Some(&value), Path::of("patch")), says);
             Refusal::from(Status::invalid(Qualified { group: "", name: "" }, "", errors))
         };
-        let mut problems = match self.form {
-            Form::Json if strictness != Strictness::Ignore => {
-                patch::unknown_fields(&self.body).map_err(refused)?
-            }
-            _ => Vec::new(),
-        };
+        same_kind(schema, object, &patched, text.as_bytes()).map_err(|says| invalid(&says))?;
         let lenient = if strictness == Strictness::Ignore { strictness } else { Strictness::Warn };
         let decoded = decode::decode(text.as_bytes(), Media::Json, schema, ty, lenient);
         let decoded = decoded.map_err(|error| invalid(&error.0))?;
@@ -127,6 +135,23 @@ impl Patch {
     }
 }
 
+/// What a patch makes another kind of is read as that kind, and is then none of this one.
+fn same_kind(schema: &Schema, old: &Value, new: &Value, text: &[u8]) -> std::result::Result<(), String> {
+    let (was, is) = ((&old["apiVersion"], &old["kind"]), (&new["apiVersion"], &new["kind"]));
+    if was == is {
+        return Ok(());
+    }
+    let (api_version, kind) = (is.0.as_str().unwrap_or_default(), is.1.as_str().unwrap_or_default());
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let Some(ty) = schema.find_kind(group, version, kind) else {
+        return Err(format!(
+            "no kind {kind:?} is registered for version {api_version:?} in scheme \"pkg/runtime/scheme.go:111\""
+        ));
+    };
+    decode::decode(text, Media::Json, schema, ty, Strictness::Ignore).map_err(|error| error.0)?;
+    Err(format!("a patch may not change the kind: {kind} of {api_version} is another one"))
+}
+
 fn bad(error: &dyn std::fmt::Display) -> Refusal {
     Status::bad_request(format!("error decoding patch: {error}")).into()
 }
@@ -137,7 +162,7 @@ fn refused(error: PatchError) -> Refusal {
         PatchError::TooLarge(says) => Status::request_entity_too_large(&says).into(),
         PatchError::Unprocessable(says) => {
             tracing::debug!(%says, "a patch cannot be applied");
-            Refusal::plain(422, "Invalid", PatchError::UNPROCESSABLE)
+            Refusal::plain(422, "Invalid", PatchError::UNPROCESSABLE).detailed()
         }
         PatchError::Internal(says) => Refusal::plain(500, "", says),
     }

@@ -95,9 +95,11 @@ pub fn decide(steps: &Steps<'_>, current: &Current, mut new: Value, own: bool) -
     let name = &steps.exchange.info.name;
     same_version(scope, name, current, &mut new)?;
     let uid = meta::uid(&new);
-    if !uid.is_empty() && uid != meta::uid(&current.value) {
+    if steps.exchange.info.verb == "update" && !uid.is_empty() && uid != meta::uid(&current.value) {
+        let key = scope.key(&steps.exchange.info.namespace, name);
         let says = format!(
-            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            "StorageError: invalid object, Code: 4, Key: /registry/{}/{key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            scope.kind.stored.key,
             meta::uid(&current.value)
         );
         return Err(Status::conflict(scope.kind.resource(), name, &says).into());
@@ -114,7 +116,8 @@ pub fn decide(steps: &Steps<'_>, current: &Current, mut new: Value, own: bool) -
         return Ok(Decision::Keep);
     }
     if ends(scope, &object, &current.value) {
-        return Ok(Decision::Delete(super::claims::release(scope, &current.value)));
+        let claims = super::claims::release(scope, &current.value);
+        return Ok(Decision::Delete { claims, last: Some((object, current.revision)) });
     }
     Ok(Decision::Put(object, claims))
 }
@@ -135,6 +138,10 @@ fn same_version(scope: &Scope, name: &str, current: &Current, new: &mut Value) -
         }
         meta::put(new, "metadata.resourceVersion", now);
         return Ok(());
+    }
+    if given.parse::<u64>().is_err() {
+        let says = format!("strconv.ParseUint: parsing {given:?}: invalid syntax");
+        return Err(Refusal::plain(500, "", says));
     }
     if given != now {
         return Err(Refusal::from(Status::modified(scope.kind.resource(), name)));

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use apiserver::http::serve;
 use apiserver::http::tls::{self, Tls};
 use apiserver::start::{self, Advertised};
@@ -14,12 +14,16 @@ use store::{Embedded, EmbeddedOptions, Store};
 use tokio::net::TcpListener;
 
 use super::identity::Identity;
-use crate::cli::{arguments, interrupt, output};
+use crate::cli::arguments::{self, ServerPart};
+use crate::cli::{interrupt, output};
 
 /// Who signs tokens, as they say it.
-const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+const ISSUER: &str = "https://kubernetes.default.svc";
 
 pub(super) async fn run(arguments: &arguments::Server) -> anyhow::Result<ExitCode> {
+    if !arguments.parts.contains(&ServerPart::Api) {
+        bail!("--parts has no api: give it too, the other parts work on it");
+    }
     let clock = SystemClock;
     let listener = TcpListener::bind(arguments.listen).await;
     let listener = listener.with_context(|| format!("listen on {}", arguments.listen))?;
@@ -63,7 +67,8 @@ pub(super) async fn run(arguments: &arguments::Server) -> anyhow::Result<ExitCod
     let serving = tokio::spawn(serve::serve(listener, Some(tls), Arc::clone(&server), shutdown.clone()));
     start::prepare(&server).await.context("make what every cluster has")?;
     let service = tokio::spawn(start::keep_service(Arc::clone(&server), advertised));
-    let controllers = tokio::spawn(manager::run(Arc::clone(&server)));
+    let with_controllers = arguments.parts.contains(&ServerPart::Controllers);
+    let controllers = with_controllers.then(|| tokio::spawn(manager::run(Arc::clone(&server))));
     output::print(&format!(
         "the Kubernetes API is served at https://127.0.0.1:{}\nnext: export KUBECONFIG={}; kubectl get namespaces\n",
         bound.port(),
@@ -71,7 +76,7 @@ pub(super) async fn run(arguments: &arguments::Server) -> anyhow::Result<ExitCod
     ))?;
     shutdown.triggered().await;
     // Requests first, then what feeds them.
-    for part in [controllers, serving, service, cache] {
+    for part in controllers.into_iter().chain([serving, service, cache]) {
         part.await?;
     }
     Ok(ExitCode::SUCCESS)
