@@ -150,22 +150,39 @@ impl<'a> Scanner<'a> {
         if self.at == self.data.len() { Ok(()) } else { self.wrong("after top-level value") }
     }
 
+    /// Reads on to what ends or interrupts a string: a quote, a backslash, a control character.
+    fn plain(&mut self) -> Result<u8> {
+        let rest = &self.data[self.at..];
+        let special = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+        self.at += special.unwrap_or(rest.len());
+        self.peek()
+    }
+
     /// A string, whose quote is next.
     pub(super) fn string(&mut self) -> Result<Cow<'a, str>> {
         self.at += 1;
         let start = self.at;
-        let data = self.data;
-        loop {
-            match self.peek()? {
-                b'"' => {
-                    let bytes = &data[start..self.at];
-                    self.at += 1;
-                    return Ok(std::str::from_utf8(bytes).map_or_else(|_| replaced(bytes), Cow::Borrowed));
-                }
-                b'\\' => return self.escaped(start),
-                0..0x20 => return self.wrong("in string literal"),
-                _ => self.at += 1,
+        match self.plain()? {
+            b'"' => {
+                let bytes = &self.data[start..self.at];
+                self.at += 1;
+                Ok(std::str::from_utf8(bytes).map_or_else(|_| replaced(bytes), Cow::Borrowed))
             }
+            b'\\' => self.escaped(start),
+            _ => self.wrong("in string literal"),
+        }
+    }
+
+    /// Reads over a string, whose quote is next.
+    fn skip_string(&mut self) -> Result<()> {
+        self.at += 1;
+        match self.plain()? {
+            b'"' => {
+                self.at += 1;
+                Ok(())
+            }
+            b'\\' => self.escaped(self.at).map(drop),
+            _ => self.wrong("in string literal"),
         }
     }
 
@@ -330,7 +347,7 @@ impl<'a> Scanner<'a> {
                     first = false;
                 }
             }
-            Start::String => self.string().map(drop)?,
+            Start::String => self.skip_string()?,
             Start::Number => self.number().map(drop)?,
             word => self.word(word)?,
         }
