@@ -39,6 +39,9 @@ pub(crate) enum Command {
     Down(Down),
     /// Serve the Kubernetes API on this machine, from a folder
     Server(Server),
+    /// Save everything that a server keeps, or make a store of what was saved
+    #[command(subcommand)]
+    Snapshot(Snapshot),
     /// What runs on a node (used by the nodes themselves)
     #[command(subcommand, hide = true)]
     Node(Node),
@@ -166,9 +169,11 @@ pub(crate) struct Down {
 
 #[derive(Debug, Args)]
 pub(crate) struct Server {
-    /// Where objects, certificates and keys are kept; made if it is not there
+    /// Where certificates, keys and (without --etcd) objects are kept; made if it is not there
     #[arg(long, value_name = "FOLDER")]
     pub(crate) data_dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) etcd: Etcd,
     /// Address and port to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:6443")]
     pub(crate) listen: SocketAddr,
@@ -192,6 +197,68 @@ pub(crate) enum ServerPart {
     Api,
     /// The controllers without which clients fail
     Controllers,
+}
+
+/// How etcd is reached, where it keeps the objects.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Etcd {
+    /// Keep objects in etcd at this URL, not in the folder; once for each member
+    #[arg(long = "etcd", value_name = "URL")]
+    pub(crate) urls: Vec<String>,
+    /// The authority of etcd's certificates (PEM)
+    #[arg(long = "etcd-ca", value_name = "FILE", requires_all = ["urls", "certificate", "key"])]
+    pub(crate) authority: Option<PathBuf>,
+    /// The certificate to show to etcd (PEM)
+    #[arg(long = "etcd-cert", value_name = "FILE", requires = "authority")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Its key (PEM)
+    #[arg(long = "etcd-key", value_name = "FILE", requires = "authority")]
+    pub(crate) key: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Snapshot {
+    /// Save all objects, from a running or a stopped server's folder, or from etcd
+    Save {
+        /// The file to write; must not be there
+        file: PathBuf,
+        /// The server's folder
+        #[arg(long, value_name = "FOLDER", required_unless_present = "urls", conflicts_with = "urls")]
+        data_dir: Option<PathBuf>,
+        #[command(flatten)]
+        etcd: Etcd,
+    },
+    /// Make a server's folder, or an etcd member's, of a saved snapshot; neither may hold anything
+    Restore(Restore),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The snapshot
+    pub(crate) file: PathBuf,
+    /// The server's folder
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        required_unless_present = "etcd_data_dir",
+        conflicts_with = "etcd_data_dir"
+    )]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The etcd member's folder, for a snapshot of etcd
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) etcd_data_dir: Option<PathBuf>,
+    /// What makes it: etcdutl, or etcdctl of etcd 3.4
+    #[arg(long, value_name = "PROGRAM", default_value = "etcdutl")]
+    pub(crate) etcd_tool: PathBuf,
+    /// The member's name
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub(crate) etcd_name: String,
+    /// The member's own peer URL
+    #[arg(long, value_name = "URL", default_value = "http://localhost:2380")]
+    pub(crate) etcd_peer_url: String,
+    /// Raise the revision by so much, so that clients that saw later ones list again
+    #[arg(long, value_name = "REVISIONS", default_value_t = 0)]
+    pub(crate) bump: u64,
 }
 
 /// A range of ports, both ends included.

@@ -19,6 +19,7 @@ mod pki;
 mod plan;
 mod progress;
 mod server;
+mod snapshot;
 mod ssh;
 mod status;
 mod target;
@@ -77,6 +78,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Pki(arguments) => pki::run(&arguments).await,
         Command::Down(arguments) => down::run(&arguments).await,
         Command::Server(arguments) => server::run(&arguments).await,
+        Command::Snapshot(command) => snapshot::run(&command).await,
         Command::Node(command) => node::run(&command).await,
         Command::Completions { shell } => completions::run(shell),
         Command::Man { folder } => man::run(folder.as_deref()),

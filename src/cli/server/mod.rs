@@ -5,6 +5,8 @@
 
 mod identity;
 mod run;
+pub(crate) mod snapshots;
+pub(crate) mod storage;
 
 use std::process::ExitCode;
 

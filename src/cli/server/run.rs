@@ -10,10 +10,13 @@ use apiserver::http::tls::{self, Tls};
 use apiserver::start::{self, Advertised};
 use apiserver::{Options, Server, manager};
 use base::{RandomIds, Shutdown, SystemClock};
-use store::{Embedded, EmbeddedOptions, Store};
+use store::Compactor;
+use store::compactor::COMPACTION_INTERVAL;
 use tokio::net::TcpListener;
 
 use super::identity::Identity;
+use super::snapshots;
+use super::storage::Storage;
 use crate::cli::arguments::{self, ServerPart};
 use crate::cli::{interrupt, output};
 
@@ -36,13 +39,15 @@ pub(super) async fn run(arguments: &arguments::Server) -> anyhow::Result<ExitCod
     let addresses: Vec<_> = addresses.collect();
     let identity = Identity::open(&arguments.data_dir, &addresses, bound.port(), &clock)?;
 
-    let folder = arguments.data_dir.join("store");
-    let opened = tokio::task::spawn_blocking(move || Embedded::open(&EmbeddedOptions { folder })).await?;
-    let store: Arc<dyn Store> = Arc::new(opened?);
+    let storage = Storage::open(Some(&arguments.data_dir), &arguments.etcd).await?;
     let shutdown = Shutdown::new();
     interrupt::on_signal(&shutdown)?;
+    let snapshots = match &storage {
+        Storage::Embedded(store) => Some(snapshots::Door::open(&arguments.data_dir, Arc::clone(store))?),
+        Storage::Etcd(_) => None,
+    };
     let options = Options {
-        store,
+        store: storage.store(),
         registry: api::kinds::registry(),
         issuer: start::issuer(ISSUER, identity.tokens_pem.expose())
             .context("the key of service accounts' tokens")?,
@@ -64,6 +69,19 @@ pub(super) async fn run(arguments: &arguments::Server) -> anyhow::Result<ExitCod
         let server = Arc::clone(&server);
         async move { server.run(feed).await }
     });
+    let compactor = Compactor::new(storage.store());
+    let compaction = tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move { compactor.run(&SystemClock, COMPACTION_INTERVAL, shutdown).await }
+    });
+    let saving = tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move {
+            if let Some(door) = snapshots {
+                door.serve(shutdown).await;
+            }
+        }
+    });
     let serving = tokio::spawn(serve::serve(listener, Some(tls), Arc::clone(&server), shutdown.clone()));
     start::prepare(&server).await.context("make what every cluster has")?;
     let service = tokio::spawn(start::keep_service(Arc::clone(&server), advertised));
@@ -76,7 +94,7 @@ pub(super) async fn run(arguments: &arguments::Server) -> anyhow::Result<ExitCod
     ))?;
     shutdown.triggered().await;
     // Requests first, then what feeds them.
-    for part in controllers.into_iter().chain([serving, service, cache]) {
+    for part in controllers.into_iter().chain([serving, service, saving, compaction, cache]) {
         part.await?;
     }
     Ok(ExitCode::SUCCESS)

@@ -29,7 +29,7 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::{
     LeaseId, Range, RangeResponse, Revision, Status, Store, StoreError, Txn, TxnResponse, Watch, WatchRequest,
 };
-pub use snapshot::restore_snapshot;
+pub use snapshot::{check_snapshot, restore_snapshot};
 
 use apply::{Answer, Command};
 use disk::Disk;

@@ -115,31 +115,69 @@ fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     synced.map_err(|source| StoreError::File { action: "sync", path, source })
 }
 
+/// Checks a snapshot to its end without making a store of it: its entries, their number, its
+/// digest. Blocks.
+pub fn check_snapshot(input: &mut dyn Read) -> Result<SnapshotInfo, StoreError> {
+    read(input, |_| Ok(())).map(|found| found.info)
+}
+
 /// Reads a snapshot into an empty file; its last change is that all of it is there.
 fn fill(disk: &Disk, input: &mut dyn Read, bump: u64) -> Result<SnapshotInfo, StoreError> {
+    let mut group = Vec::new();
+    let found = read(input, |entry| match entry {
+        Entry::Change(place, record) => {
+            group.push((place, record));
+            if group.len() == GROUP { put_changes(disk, &mut group) } else { Ok(()) }
+        }
+        Entry::Lease(id, seconds) => {
+            put(disk, |write| Ok(write.open_table(LEASES)?.insert(id, seconds).map(drop)?))
+        }
+    })?;
+    put_changes(disk, &mut group)?;
+    let revision = found.info.revision.0 + bump;
+    let compacted = if bump > 0 { revision } else { found.compacted };
+    put(disk, |write| Ok(write.open_table(FACTS)?.insert(COMPACTED, compacted).map(drop)?))?;
+    Ok(SnapshotInfo { revision: Revision(revision), ..found.info })
+}
+
+/// One entry of a snapshot.
+enum Entry {
+    /// A change's place, and its record.
+    Change([u8; 12], Vec<u8>),
+    /// A lease, and the seconds it is given.
+    Lease(i64, u64),
+}
+
+/// What was read to the end.
+struct Found {
+    compacted: u64,
+    info: SnapshotInfo,
+}
+
+/// Reads a snapshot to its end. What `take` was given is only sure once this returned.
+fn read(
+    input: &mut dyn Read,
+    mut take: impl FnMut(Entry) -> Result<(), StoreError>,
+) -> Result<Found, StoreError> {
     let mut input = Digesting::new(BufReader::new(input));
     if array::<8>(&mut input)? != *MAGIC {
         return Err(bad("it does not begin as one of this program's, format 1"));
     }
     let (revision, compacted) = (number(&mut input)?, number(&mut input)?);
-    let (mut entries, mut group) = (0_u64, Vec::new());
+    let mut entries = 0_u64;
     loop {
         let [kind] = array::<1>(&mut input)?;
-        match kind {
-            CHANGE => group.push(change(&mut input)?),
-            LEASE => {
-                let (id, seconds) = (number(&mut input)?.cast_signed(), number(&mut input)?);
-                put(disk, |write| Ok(write.open_table(LEASES)?.insert(id, seconds).map(drop)?))?;
+        take(match kind {
+            CHANGE => {
+                let (place, record) = change(&mut input)?;
+                Entry::Change(place, record)
             }
+            LEASE => Entry::Lease(number(&mut input)?.cast_signed(), number(&mut input)?),
             END => break,
             kind => return Err(bad(format!("an entry of the kind {kind} is not known"))),
-        }
+        })?;
         entries += 1;
-        if group.len() == GROUP {
-            put_changes(disk, &mut group)?;
-        }
     }
-    put_changes(disk, &mut group)?;
     let told = number(&mut input)?;
     if told != entries {
         return Err(bad(format!("it has {entries} entries, and tells of {told}")));
@@ -150,11 +188,9 @@ fn fill(disk: &Disk, input: &mut dyn Read, bump: u64) -> Result<SnapshotInfo, St
     if digest != expected {
         return Err(bad("its digest does not match its content: it was damaged or cut"));
     }
-    let (revision, compacted) =
-        if bump > 0 { (revision + bump, revision + bump) } else { (revision, compacted) };
-    put(disk, |write| Ok(write.open_table(FACTS)?.insert(COMPACTED, compacted).map(drop)?))?;
     let bytes = bytes + expected.len() as u64;
-    Ok(SnapshotInfo { revision: Revision(revision), bytes, sha256: base::ids::hex(&digest) })
+    let info = SnapshotInfo { revision: Revision(revision), bytes, sha256: base::ids::hex(&digest) };
+    Ok(Found { compacted, info })
 }
 
 fn change(input: &mut impl Read) -> Result<([u8; 12], Vec<u8>), StoreError> {

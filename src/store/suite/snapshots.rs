@@ -84,10 +84,12 @@ async fn a_damaged_or_cut_snapshot_makes_no_store() {
         damaged[at] ^= 0x10;
         for bytes in [&damaged[..], &snapshot[..at]] {
             let error = embedded::restore_snapshot(&mut &bytes[..], &target, 0).unwrap_err();
+            assert_eq!(embedded::check_snapshot(&mut &bytes[..]).unwrap_err().to_string(), error.to_string());
             assert!(matches!(error, StoreError::BadSnapshot { .. }), "byte {at}: {error}");
         }
     }
-    embedded::restore_snapshot(&mut &snapshot[..], &target, 0).unwrap();
+    let checked = embedded::check_snapshot(&mut &snapshot[..]).unwrap();
+    assert_eq!(checked, embedded::restore_snapshot(&mut &snapshot[..], &target, 0).unwrap());
 }
 
 #[tokio::test]
