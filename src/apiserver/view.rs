@@ -178,7 +178,8 @@ impl View {
 }
 
 /// `PartialObjectMetadata` of an object.
-fn metadata(object: &[u8], version: MetaVersion) -> Vec<u8> {
+#[must_use]
+pub fn metadata(object: &[u8], version: MetaVersion) -> Vec<u8> {
     let span = crate::json::path(object, ["metadata"]);
     let metadata = span.and_then(|span| object.get(span)).unwrap_or(b"{}");
     let head = format!(

@@ -4,11 +4,13 @@ use api::apply::{self, OneVersion, Options as ApplyOptions, ReplicasPaths, Reset
 use api::kind::ScalePaths;
 use api::kinds::scale;
 use api::status::Status;
+use api::table::{self, Include, ListMeta};
 use api::{canonical, meta};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::exchange::{Exchange, Scope};
 use crate::http::Response;
+use crate::http::accept::{Accepted, Shape};
 use crate::options::{At, get_version};
 use crate::refusal::{Refusal, Result};
 use crate::respond;
@@ -30,7 +32,7 @@ pub async fn get(
     scope: &Scope,
     paths: &ScalePaths,
 ) -> Result<Response> {
-    let accepted = exchange.negotiate(false)?;
+    let accepted = exchange.negotiate(true)?;
     match get_version(&exchange.query)? {
         At::Latest => server.cache.fresh().await.map(drop)?,
         At::NotOlder(version) | At::Exact(version) => server.cache.wait_for(version).await.map(drop)?,
@@ -42,7 +44,7 @@ pub async fn get(
     let object: Value = serde_json::from_slice(entry.bytes()).map_err(Status::internal)?;
     let mut found = scale::read(paths, &object);
     normalise(scope, &mut found)?;
-    Ok(respond::object(200, &canonical::to_vec(&found), &accepted, false))
+    Ok(respond::object(200, &shown(exchange, &accepted, &found)?, &accepted, false))
 }
 
 /// What a write brings.
@@ -59,7 +61,7 @@ pub async fn write(
     scope: &Scope,
     paths: &ScalePaths,
 ) -> Result<Response> {
-    let accepted = exchange.negotiate(false)?;
+    let accepted = exchange.negotiate(true)?;
     let info = &exchange.info;
     let (brought, options) = if info.verb == "patch" {
         let form = Form::of(exchange, false)?;
@@ -92,8 +94,49 @@ pub async fn write(
     let object: Value = serde_json::from_slice(done.entry().bytes()).map_err(Status::internal)?;
     let mut found = scale::read(paths, &object);
     normalise(scope, &mut found)?;
-    Ok(respond::object(200, &canonical::to_vec(&found), &accepted, false))
+    Ok(respond::object(200, &shown(exchange, &accepted, &found)?, &accepted, false))
 }
+
+/// The Scale in the shape that the client accepts.
+fn shown(exchange: &Exchange, accepted: &Accepted, scale: &Value) -> Result<Vec<u8>> {
+    let whole = canonical::to_vec(scale);
+    match accepted.shape {
+        Shape::Whole | Shape::MetadataList(_) => Ok(whole),
+        Shape::Metadata(version) => Ok(crate::view::metadata(&whole, version)),
+        Shape::Table(version) => {
+            let include =
+                Include::parse(exchange.query.text("includeObject")).map_err(Status::bad_request)?;
+            let resource_version = meta::resource_version(scale).to_owned();
+            let list = ListMeta { resource_version, ..ListMeta::default() };
+            let columns = COLUMNS.map(|(name, kind, format, description)| {
+                json!({"name": name, "type": kind, "format": format, "description": description, "priority": 0})
+            });
+            let mut out = table::head(version.api_version(), &list, Some(&columns)).into_bytes();
+            let cells = vec![
+                meta::name(scale).into(),
+                meta::int_at(scale, "spec.replicas").into(),
+                meta::int_at(scale, "status.replicas").into(),
+                api::kinds::table::age(scale, exchange.now.as_second()),
+            ];
+            let object = match include {
+                Include::Metadata => Some(crate::view::metadata(&whole, version)),
+                Include::Object => Some(whole),
+                Include::None => None,
+            };
+            table::push_row(&mut out, cells, object.as_deref());
+            out.extend_from_slice(table::TAIL.as_bytes());
+            Ok(out)
+        }
+    }
+}
+
+/// Name, type, format and description of a Scale's columns.
+const COLUMNS: [(&str, &str, &str, &str); 4] = [
+    ("Name", "string", "name", "The object's name"),
+    ("Desired", "integer", "", "How many replicas are wanted"),
+    ("Available", "integer", "", "How many replicas there are"),
+    ("Age", "string", "", "How long ago the object was made"),
+];
 
 fn ty(scope: &Scope) -> Result<api::schema::TypeId> {
     let (group, version, kind) = KIND;
