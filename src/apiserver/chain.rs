@@ -5,7 +5,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use access::forbidden::forbidden;
 use access::{Attributes, FieldRequirement, User};
@@ -28,6 +28,8 @@ use crate::{dispatch, respond, routes};
 /// Names a request in logs; clients may give one.
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
+/// Longest that a request may take which is no stream: upstream's number.
+const PATIENCE: Duration = Duration::from_secs(60);
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 impl Service for Server {
@@ -51,7 +53,15 @@ impl Service for Server {
             if let Some(unclear) = unclear {
                 return Err(Status::internal(unclear).into());
             }
-            self.answer(&mut exchange, &peer, inside).await
+            let lasts = exchange.info.lasts();
+            let answer = self.answer(&mut exchange, &peer, inside);
+            if lasts {
+                return answer.await;
+            }
+            tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| {
+                let says = "request did not complete within the allotted timeout";
+                Err(Status::timeout(says, 0).into())
+            })
         };
         let mut response = match AssertUnwindSafe(answered).catch_unwind().await {
             Ok(Ok(response)) => response,
@@ -116,9 +126,7 @@ impl Server {
         }
         let info = &exchange.info;
         let reads_only = matches!(info.verb, "get" | "list" | "head");
-        let lasts = info.verb == "watch"
-            || matches!(info.subresource.as_str(), "exec" | "attach" | "portforward" | "proxy" | "log");
-        let _permit = if lasts { None } else { self.limits.request(&exchange.user, reads_only)? };
+        let _permit = if info.lasts() { None } else { self.limits.request(&exchange.user, reads_only)? };
         self.authorize(exchange)?;
         exchange.at_gate = false;
         if !exchange.info.is_resource {

@@ -120,6 +120,13 @@ impl RequestInfo {
         Ok(info)
     }
 
+    /// Whether it is a stream, which lasts as long as its client likes.
+    #[must_use]
+    pub fn lasts(&self) -> bool {
+        self.verb == "watch"
+            || matches!(self.subresource.as_str(), "exec" | "attach" | "portforward" | "proxy" | "log")
+    }
+
     /// A read or deletion without a name is one of many objects.
     fn of_collection(&mut self, query: &Query) {
         if !self.name.is_empty() {

@@ -33,6 +33,8 @@ const PIECE: usize = 64 * 1024;
 const STEP: usize = 256;
 /// Between bookmarks.
 const BOOKMARK: Duration = Duration::from_secs(60);
+/// The last one comes so long before the watch's end: upstream's number.
+const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 /// A watch without timeoutSeconds lasts this long, and up to as long again: upstream's numbers.
 const SHORTEST: Duration = Duration::from_secs(1800);
 
@@ -54,6 +56,7 @@ pub async fn watch(server: &Arc<Server>, exchange: &Exchange, scope: &Scope) -> 
         .timeout_seconds
         .filter(|seconds| *seconds > 0)
         .map_or_else(|| SHORTEST + SHORTEST.mul_f64(server.fraction()), Duration::from_secs);
+    let until = Instant::now() + life;
     let mut watcher = Watcher {
         shelf: Arc::clone(&scope.shelf),
         news: scope.shelf.subscribe(),
@@ -63,8 +66,8 @@ pub async fn watch(server: &Arc<Server>, exchange: &Exchange, scope: &Scope) -> 
         view,
         initial: Vec::new().into_iter(),
         initial_end: None,
-        bookmark_at: options.bookmarks.then(|| Instant::now() + BOOKMARK),
-        until: Instant::now() + life,
+        bookmark_at: options.bookmarks.then(|| next_bookmark(until)),
+        until,
         wrote: false,
         seen: Revision::ZERO,
         shutdown: server.shutdown.clone(),
@@ -79,6 +82,13 @@ pub async fn watch(server: &Arc<Server>, exchange: &Exchange, scope: &Scope) -> 
         Some((Ok::<_, BodyError>(piece), watcher))
     });
     Ok(respond::typed(200, "application/json", Body::stream(pieces)))
+}
+
+/// In a minute, but once more shortly before the watch ends: its client goes on from there.
+fn next_bookmark(until: Instant) -> Instant {
+    let now = Instant::now();
+    let last = until.checked_sub(LAST_BOOKMARK).filter(|last| *last > now);
+    last.map_or(now + BOOKMARK, |last| last.min(now + BOOKMARK))
 }
 
 struct Watcher {
@@ -118,7 +128,8 @@ impl Watcher {
                 self.seen = version;
             }
             _ => {
-                let snapshot = self.shelf.list(&self.filter.prefix);
+                let mut snapshot = self.shelf.list(&self.filter.prefix);
+                snapshot.entries.retain(|entry| self.filter.covers(&entry.key));
                 self.cursor = snapshot.next;
                 self.seen = reached.max(snapshot.changed);
                 if options.initial_events {
@@ -149,7 +160,7 @@ impl Watcher {
                 () = tokio::time::sleep_until(self.until) => return None,
                 changed = self.news.changed() => changed.ok()?,
                 () = tokio::time::sleep_until(bookmark) => {
-                    self.bookmark_at = Some(Instant::now() + BOOKMARK);
+                    self.bookmark_at = Some(next_bookmark(self.until));
                     return Some(self.bookmark());
                 }
             }

@@ -55,6 +55,7 @@ pub async fn object_created(
         return Err(Refusal::plain(500, "", "resourceVersion should not be set on objects to be created"));
     }
     meta::remove(&mut object, "metadata.resourceVersion");
+    steps.wait_for_needs(&object).await;
     let generated = meta::name(&object).is_empty() && !meta::generate_name(&object).is_empty();
     let lease = server.lease_for(&scope.kind).await?;
     let mut tries = 0;

@@ -1,6 +1,8 @@
 //! What happens to an object on its way into a transaction, in upstream's order: defaults,
 //! managedFields, admission, the kind's rules, claims, canonical form.
 
+use std::time::Duration;
+
 use access::admission::{self, Operation, World};
 use api::apply::{self, Reset};
 use api::kind::{Claims, Context, Part};
@@ -149,28 +151,49 @@ impl Steps<'_> {
         old: Option<&Value>,
         look: impl FnOnce(&admission::Request<'_>, &World<'_>) -> std::result::Result<(), Status>,
     ) -> Result<()> {
+        let request = self.request(operation, name, old);
+        let objects = Objects(&self.server.cache);
+        self.server.gate.with(|authorizer| look(&request, &World { objects: &objects, authorizer }))?;
+        Ok(())
+    }
+
+    fn request<'r>(
+        &'r self,
+        operation: Operation,
+        name: &'r str,
+        old: Option<&'r Value>,
+    ) -> admission::Request<'r> {
         let info = &self.exchange.info;
-        let namespace = if info.namespace.is_empty() && *self.scope.kind.kind == *"Namespace" {
-            name
-        } else {
-            &info.namespace
-        };
-        let request = admission::Request {
+        let own = info.namespace.is_empty() && *self.scope.kind.kind == *"Namespace";
+        admission::Request {
             user: &self.exchange.user,
             operation,
             group: &info.group,
             version: &info.version,
             resource: &info.resource,
             subresource: self.subresource,
-            namespace,
+            namespace: if own { name } else { &info.namespace },
             name,
             old,
             dry_run: self.options.dry_run,
             random: self.server.random(),
+        }
+    }
+
+    /// Waits, as long as upstream does, for what a new object needs and a controller is about
+    /// to make: the account of a namespace that is a moment old.
+    pub async fn wait_for_needs(&self, object: &Value) {
+        let name = meta::name(object);
+        let needed = || {
+            let request = self.request(Operation::Create, name, None);
+            admission::awaited(&request, object, &Objects(&self.server.cache))
         };
-        let objects = Objects(&self.server.cache);
-        self.server.gate.with(|authorizer| look(&request, &World { objects: &objects, authorizer }))?;
-        Ok(())
+        let Some(first) = needed() else { return };
+        let mut progress = self.server.cache.progress();
+        let appears = async { while needed().is_some() && progress.changed().await.is_ok() {} };
+        let patience = Duration::from_millis(first.patience_ms);
+        // What does not appear is refused by admission, in its own words.
+        let _ = tokio::time::timeout(patience, appears).await;
     }
 }
 
