@@ -13,4 +13,5 @@ mod oracle;
 mod play;
 mod records;
 mod server;
+mod storage;
 mod table;

@@ -22,7 +22,7 @@ pub(crate) struct Running {
 }
 
 /// The program under test.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let built = option_env!("CARGO_BIN_EXE_cluster").map(PathBuf::from);
     std::env::var_os("CLUSTER_PROGRAM").map(PathBuf::from).or(built).expect("a built program")
 }
@@ -36,11 +36,27 @@ pub(crate) fn can_serve() -> bool {
 impl Running {
     /// Starts the server over an empty folder, its API alone: no controller, as the oracle.
     pub(crate) fn start() -> Self {
+        Self::with(&["--parts", "api"])
+    }
+
+    /// Starts the server over an empty folder.
+    pub(crate) fn with(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let data = folder.path().join("data");
+        Self::launch(folder, &data, arguments)
+    }
+
+    /// Starts the server over a folder that somebody else removes.
+    pub(crate) fn over(data: &Path, arguments: &[&str]) -> Self {
+        Self::launch(tempfile::tempdir().expect("a temporary folder"), data, arguments)
+    }
+
+    fn launch(folder: tempfile::TempDir, data: &Path, arguments: &[&str]) -> Self {
         let mut child = Command::new(program())
-            .args(["server", "--parts", "api", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(&data)
+            .args(["server", "--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(data)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(folder.path().join("log")).expect("a log"))
@@ -52,6 +68,11 @@ impl Running {
             panic!("`cluster server` does not serve within {START:?}:\n{}", running.log());
         }
         running
+    }
+
+    /// The server's folder.
+    pub(crate) fn data(&self) -> &Path {
+        self.kubeconfig.parent().expect("a folder")
     }
 
     /// One that `tests/oracle/upstream` keeps.
