@@ -202,7 +202,7 @@ pub(crate) enum ServerPart {
 /// How etcd is reached, where it keeps the objects.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Etcd {
-    /// Keep objects in etcd at this URL, not in the folder; once for each member
+    /// etcd at this URL holds the objects, not the folder; once for each member
     #[arg(long = "etcd", value_name = "URL")]
     pub(crate) urls: Vec<String>,
     /// The authority of etcd's certificates (PEM)

@@ -39,8 +39,14 @@ fn the_schema_is_one_json_document_that_names_every_field() {
 #[test]
 fn every_command_explains_itself() {
     let place = Place::empty();
-    for command in ["init", "schema", "plan", "up", "status", "ssh", "pki", "down", "completions", "man"] {
+    let commands =
+        ["init", "schema", "plan", "up", "status", "ssh", "pki", "down", "server", "completions", "man"];
+    for command in commands {
         insta::assert_snapshot!(format!("help_{command}"), place.screen(&[command, "--help"]));
+    }
+    for command in ["save", "restore"] {
+        let screen = place.screen(&["snapshot", command, "--help"]);
+        insta::assert_snapshot!(format!("help_snapshot_{command}"), screen);
     }
     insta::assert_snapshot!("help", place.screen(&["--help"]));
     insta::assert_snapshot!("help_short", place.screen(&["-h"]));
