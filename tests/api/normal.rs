@@ -209,6 +209,9 @@ impl Symbols {
         if key == "serverAddress" {
             return json!("<address>");
         }
+        if let Some((path, _)) = text.split_once("?hash=") {
+            return json!(format!("{path}?hash=<hash>"));
+        }
         if let Some(token) = self.token(text) {
             return token;
         }
@@ -231,6 +234,12 @@ impl Symbols {
         }
         if ["esource version", "ResourceVersion", "resourceVersion"].iter().any(|word| out.contains(word)) {
             out = self.numbers_replaced(&out);
+        }
+        // Where upstream's source makes a scheme depends on how it was built.
+        if let Some((before, rest)) = out.split_once("in scheme \"")
+            && let Some((_, after)) = rest.split_once('"')
+        {
+            out = format!("{before}in scheme <scheme>{after}");
         }
         for prefix in self.prefixes() {
             out = suffix_replaced(&out, prefix);
