@@ -4,7 +4,9 @@ use api::status::Status;
 use bytes::Bytes;
 use futures::stream;
 use hyper::StatusCode;
-use hyper::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY};
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+};
 
 use crate::http::accept::{Accepted, Form, PLAIN};
 use crate::http::{Body, BodyError, Response, gzip};
@@ -32,7 +34,9 @@ pub fn nothing(code: u16) -> Response {
 /// Text, as health checks and metrics are.
 #[must_use]
 pub fn text(code: u16, text: impl Into<String>) -> Response {
-    bare(code, "text/plain; charset=utf-8", text.into().into())
+    let mut response = bare(code, "text/plain; charset=utf-8", text.into().into());
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 /// JSON of any media type of its own.

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 use crate::server::Running;
 use crate::table;
 
+/// What is said of kinds that nothing acts on yet: the first row of `differences.yaml`.
+const NOTHING_ACTS: &str = "nothing in this cluster acts on it yet";
+
 /// One file: commands in their order.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -98,7 +101,13 @@ fn run(running: &Running, clients: &Path, home: &Path, command: &Run) -> Value {
         .stdin(std::fs::File::open(&input).expect("standard input"))
         .output()
         .expect("a shell");
-    let text = |bytes: &[u8]| -> Vec<String> { String::from_utf8_lossy(bytes).lines().map(line).collect() };
+    let text = |bytes: &[u8]| -> Vec<String> {
+        String::from_utf8_lossy(bytes)
+            .lines()
+            .filter(|line| !line.ends_with(NOTHING_ACTS))
+            .map(line)
+            .collect()
+    };
     json!({"code": output.status.code(), "out": text(&output.stdout), "err": text(&output.stderr)})
 }
 
@@ -112,7 +121,8 @@ fn line(text: &str) -> String {
         .filter(|column| !column.is_empty())
         .map(|column| column.split(' ').map(word).collect::<Vec<_>>().join(" "))
         .collect();
-    uids(&format!("{indent}{}", dates(&columns.join("  "))))
+    let text = uids(&format!("{indent}{}", dates(&columns.join("  "))));
+    crate::normal::suffix_replaced(&text, "kube-api-access-")
 }
 
 /// A word that is an age, a uid, an address of a Service, a version, a folder for the time being.
@@ -170,9 +180,11 @@ fn dates(text: &str) -> String {
     };
     let cut = (0..text.len()).find(|at| text.get(*at..).is_some_and(is_date));
     let text = cut.map_or_else(|| text.to_owned(), |at| format!("{}<date>", &text[..at]));
-    match text.split_once("resourceVersion: ") {
-        Some((before, version)) if !version.is_empty() => format!("{before}resourceVersion: <version>"),
-        _ => text,
+    let versioned = ["resourceVersion: ", "\"resourceVersion\": "].into_iter().find(|key| text.contains(key));
+    match versioned.and_then(|key| text.split_once(key).map(|(before, _)| format!("{before}{key}<version>")))
+    {
+        Some(told) => told,
+        None => text,
     }
 }
 

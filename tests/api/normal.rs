@@ -353,7 +353,7 @@ fn offset(second: i64) -> String {
 }
 
 /// What is generated behind a prefix.
-fn suffix_replaced(text: &str, prefix: &str) -> String {
+pub(crate) fn suffix_replaced(text: &str, prefix: &str) -> String {
     let Some((before, after)) = text.split_once(prefix).filter(|_| !prefix.is_empty()) else {
         return text.to_owned();
     };

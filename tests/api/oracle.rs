@@ -13,7 +13,7 @@ use crate::commands::{self, Script};
 use crate::compare::{self, ALLOWED_AT_MOST, Allowed};
 use crate::server::Running;
 use crate::table::{self, Group};
-use crate::{normal, play, records, server};
+use crate::{normal, play, records};
 
 /// A case shows at most so many of its differences.
 const SHOWN: usize = 12;
@@ -56,7 +56,7 @@ fn the_built_server_answers_as_upstream_was_recorded() {
     if let Some(folder) = std::env::var_os("CLUSTER_ORACLE_RECORD") {
         return record(&Running::upstream(Path::new(&folder)));
     }
-    let Some(running) = started() else { return };
+    let running = started();
     let admin = running.server();
     let mut verdict = Verdict::new();
     for group in table::groups().iter().filter(|group| chosen(&group.name)) {
@@ -73,7 +73,7 @@ fn real_clients_print_what_they_print_against_upstream() {
         return;
     }
     let Some(clients) = commands::clients() else { return };
-    let Some(running) = started() else { return };
+    let running = started();
     let mut verdict = Verdict::new();
     for script in commands::scripts().iter().filter(|script| chosen(&of_script(script).name)) {
         verdict.source(&of_script(script), &commands::play(&running, &clients, script));
@@ -82,15 +82,9 @@ fn real_clients_print_what_they_print_against_upstream() {
 }
 
 /// The built server, or the one that is told of.
-fn started() -> Option<Running> {
-    match std::env::var_os("CLUSTER_ORACLE_AGAINST") {
-        Some(folder) => Some(Running::upstream(Path::new(&folder))),
-        None if server::can_serve() => Some(Running::start()),
-        None => {
-            println!("the built program has no server yet");
-            None
-        }
-    }
+fn started() -> Running {
+    let other = std::env::var_os("CLUSTER_ORACLE_AGAINST");
+    other.map_or_else(Running::start, |folder| Running::upstream(Path::new(&folder)))
 }
 
 fn record(running: &Running) {

@@ -27,12 +27,6 @@ pub(crate) fn program() -> PathBuf {
     std::env::var_os("CLUSTER_PROGRAM").map(PathBuf::from).or(built).expect("a built program")
 }
 
-/// Whether the built program has the command.
-pub(crate) fn can_serve() -> bool {
-    let asked = Command::new(program()).args(["server", "--help"]).stdin(Stdio::null()).output();
-    asked.is_ok_and(|output| output.status.success())
-}
-
 impl Running {
     /// Starts the server over an empty folder, its API alone: no controller, as the oracle.
     pub(crate) fn start() -> Self {
