@@ -151,9 +151,7 @@ fn is_age(text: &str) -> bool {
 
 /// `14:16:34.014201312`, as diff prints it.
 fn is_time_of_day(text: &str) -> bool {
-    text.contains('.')
-        && text.split([':', '.']).count() == 4
-        && text.bytes().all(|c| c.is_ascii_digit() || c == b':' || c == b'.')
+    text.matches(':').count() == 2 && text.bytes().all(|c| c.is_ascii_digit() || c == b':' || c == b'.')
 }
 
 /// `80:31062/TCP`: of a node's ports the upper ones are chosen by the server.
