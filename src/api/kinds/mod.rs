@@ -28,7 +28,9 @@ mod endpoints;
 mod events;
 pub mod flow;
 pub mod metadata;
+mod networking;
 mod pod;
+mod quota;
 mod rbac;
 mod rest;
 pub mod reviews;
@@ -36,6 +38,7 @@ pub mod rules;
 pub mod scale;
 mod service;
 mod service_claims;
+mod storage;
 pub mod table;
 #[cfg(test)]
 mod testing;
@@ -82,17 +85,21 @@ impl Row {
 /// Rows by file, in no order that matters.
 const ROWS: &[&[Row]] = &[
     apps::ROWS,
+    autoscaler::ROWS,
     basic::ROWS,
     batch::ROWS,
     certificates::ROWS,
     cluster::ROWS,
     endpoints::ROWS,
     events::ROWS,
+    networking::ROWS,
     pod::ROWS,
+    quota::ROWS,
     rbac::ROWS,
     rest::ROWS,
     reviews::ROWS,
     service::ROWS,
+    storage::ROWS,
 ];
 
 /// Below `/registry/` where it is not the plural, as upstream has it.

@@ -141,17 +141,20 @@ fn without_leading_zeros(text: &str) -> Option<Ipv4Addr> {
     (parts.len() == 4).then(|| octets.into())
 }
 
+/// A network's address, which may be any in it, and the length of its prefix.
+#[must_use]
+pub fn parse_network(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, length) = text.split_once('/')?;
+    let address: IpAddr = address.parse().ok()?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let length: u8 = length.parse().ok().filter(|length| *length <= most)?;
+    Some((address, length))
+}
+
 /// A network as older fields take it.
 pub fn network(at: &At<'_>, e: &mut Errors) {
-    let text = at.str();
-    let parsed = text.split_once('/').and_then(|(address, length)| {
-        let address: IpAddr = address.parse().ok()?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let length: u8 = length.parse().ok().filter(|length| *length <= most)?;
-        Some((address, length))
-    });
-    if parsed.is_none() {
-        e.invalid_as(&at.path, text, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
+    if parse_network(at.str()).is_none() {
+        e.invalid_as(&at.path, at.str(), "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
     }
 }
 

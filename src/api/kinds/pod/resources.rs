@@ -15,17 +15,18 @@ fn is_native(name: &str) -> bool {
     !name.contains('/') || name.contains("kubernetes.io/")
 }
 
-fn is_huge_page(name: &str) -> bool {
+pub(in crate::kinds) fn is_huge_page(name: &str) -> bool {
     name.starts_with("hugepages-")
 }
 
 /// Whether a resource is a device plugin's.
 #[must_use]
-fn is_extended(name: &str) -> bool {
+pub(in crate::kinds) fn is_extended(name: &str) -> bool {
     !is_native(name) && !name.starts_with("requests.") && label_key(&format!("requests.{name}")).is_empty()
 }
 
-fn resource_name(at: &At<'_>, name: &str, e: &mut Errors) -> bool {
+/// A resource of containers, of quotas or with a domain of its own.
+pub(in crate::kinds) fn resource_name(at: &At<'_>, name: &str, e: &mut Errors) -> bool {
     const STANDARD: &[&str] = &[
         "cpu",
         "memory",
@@ -61,7 +62,7 @@ fn resource_name(at: &At<'_>, name: &str, e: &mut Errors) -> bool {
     e.len() == before
 }
 
-pub(super) fn container_resource(at: &At<'_>, name: &str, e: &mut Errors) {
+pub(in crate::kinds) fn container_resource(at: &At<'_>, name: &str, e: &mut Errors) {
     resource_name(at, name, e);
     if !name.contains('/') {
         if !["cpu", "memory", "ephemeral-storage"].contains(&name) && !is_huge_page(name) {

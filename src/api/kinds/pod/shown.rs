@@ -18,6 +18,11 @@ pub(super) fn container_difference(old: Option<&Value>, new: Option<&Value>) -> 
     difference(old, new, "EphemeralContainer")
 }
 
+/// The difference between two specs of claims.
+pub(in crate::kinds) fn claim_difference(old: &Value, new: &Value) -> String {
+    difference(Some(old), Some(new), "PersistentVolumeClaimSpec")
+}
+
 /// A value as upstream's messages show it; its type is of the core group or, `apps.v1.X`, another.
 pub(in crate::kinds) fn as_upstream(value: &Value, name: &str) -> Value {
     let group = if name.contains('.') { "" } else { "core.v1." };

@@ -48,6 +48,11 @@ const SOURCES: &[Source] = &[
     ("image", image),
 ];
 
+/// The rules of a source that volumes of pods and of the cluster share.
+pub(in crate::kinds) fn rules_of(name: &str) -> Option<fn(&At<'_>, &mut Errors)> {
+    SOURCES.iter().find(|(source, _)| *source == name).map(|(_, rules)| *rules)
+}
+
 /// Checks volumes; gives those that are fine by name. `pod` is the pod's name where it has one.
 pub(super) fn volumes<'a>(at: &At<'a>, pod: &str, e: &mut Errors) -> BTreeMap<&'a str, &'a Value> {
     let claims: BTreeSet<String> = at
@@ -362,7 +367,7 @@ fn csi(at: &At<'_>, e: &mut Errors) {
 }
 
 /// The name of a CSI driver.
-fn driver(at: &At<'_>, e: &mut Errors) {
+pub(in crate::kinds) fn driver(at: &At<'_>, e: &mut Errors) {
     if !required(at, e) {
         return;
     }
