@@ -233,7 +233,7 @@ fn volume(volume: &At<'_>, e: &mut Errors) {
     required(&capacity, e);
     if capacity.len() != 1 || !spec.get("capacity.storage").is_set() {
         let shown = capacity.value.unwrap_or(&Value::Null);
-        e.not_supported(&At::new(Some(shown), capacity.path.clone()), &["storage"]);
+        e.not_supported(&At { value: Some(shown), path: capacity.path.clone() }, &["storage"]);
     }
     for (resource, amount) in capacity.entries() {
         let amount = amount.under(capacity.path.key(resource));
