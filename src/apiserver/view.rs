@@ -89,10 +89,11 @@ impl View {
         let whole = self.whole(object);
         let value = serde_json::from_slice(object).unwrap_or_default();
         let cells = self.kind.table.cells(&value, self.now);
+        let conditions = table::conditions(&self.kind, &value);
         match self.include {
-            Include::Metadata => table::push_row(out, cells, Some(&metadata(&whole, version))),
-            Include::Object => table::push_row(out, cells, Some(&whole)),
-            Include::None => table::push_row(out, cells, None),
+            Include::Metadata => table::push_row(out, cells, &conditions, Some(&metadata(&whole, version))),
+            Include::Object => table::push_row(out, cells, &conditions, Some(&whole)),
+            Include::None => table::push_row(out, cells, &conditions, None),
         }
     }
 

@@ -92,12 +92,34 @@ fn definition(column: &Column, about: impl Fn(&str, &str) -> String) -> Value {
 }
 
 /// Writes a row. `object` is the JSON that goes along, already as [`Include`] says.
-pub fn push_row(out: &mut Vec<u8>, cells: Vec<Value>, object: Option<&[u8]>) {
+pub fn push_row(out: &mut Vec<u8>, cells: Vec<Value>, conditions: &[Value], object: Option<&[u8]>) {
     out.extend_from_slice(b"{\"cells\":");
     out.extend_from_slice(Value::Array(cells).to_string().as_bytes());
+    push_conditions(out, conditions);
     out.extend_from_slice(b",\"object\":");
     out.extend_from_slice(object.unwrap_or(b"null"));
     out.push(b'}');
+}
+
+fn push_conditions(out: &mut Vec<u8>, conditions: &[Value]) {
+    if !conditions.is_empty() {
+        out.extend_from_slice(b",\"conditions\":");
+        out.extend_from_slice(Value::Array(conditions.to_vec()).to_string().as_bytes());
+    }
+}
+
+/// The conditions of a row: of a Pod that ended, that it did.
+#[must_use]
+pub fn conditions(kind: &Kind, object: &Value) -> Vec<Value> {
+    if !kind.group.is_empty() || *kind.kind != *"Pod" {
+        return Vec::new();
+    }
+    let (reason, message) = match crate::meta::str_at(object, "status.phase") {
+        "Succeeded" => ("Succeeded", "The pod has completed successfully."),
+        "Failed" => ("Failed", "The pod failed."),
+        _ => return Vec::new(),
+    };
+    vec![json!({"type": "Completed", "status": "True", "reason": reason, "message": message})]
 }
 
 #[cfg(test)]
@@ -108,13 +130,13 @@ mod tests {
     fn a_table_is_written_as_upstream_writes_it() {
         let meta = ListMeta { resource_version: "7".to_owned(), remaining: Some(3), ..ListMeta::default() };
         let mut out = head("meta.k8s.io/v1", &meta, None).into_bytes();
-        push_row(&mut out, vec!["a".into(), 1.into()], Some(b"{}"));
+        push_row(&mut out, vec!["a".into(), 1.into()], &[], Some(b"{}"));
         out.push(b',');
-        push_row(&mut out, vec![Value::Null], None);
+        push_row(&mut out, vec![Value::Null], &[json!({"type": "Completed"})], None);
         out.extend_from_slice(TAIL.as_bytes());
         assert_eq!(
             String::from_utf8_lossy(&out),
-            r#"{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":"7","remainingItemCount":3},"columnDefinitions":null,"rows":[{"cells":["a",1],"object":{}},{"cells":[null],"object":null}]}"#
+            r#"{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":"7","remainingItemCount":3},"columnDefinitions":null,"rows":[{"cells":["a",1],"object":{}},{"cells":[null],"conditions":[{"type":"Completed"}],"object":null}]}"#
         );
     }
 

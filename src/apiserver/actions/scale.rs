@@ -123,7 +123,7 @@ fn shown(exchange: &Exchange, accepted: &Accepted, scale: &Value) -> Result<Vec<
                 Include::Object => Some(whole),
                 Include::None => None,
             };
-            table::push_row(&mut out, cells, object.as_deref());
+            table::push_row(&mut out, cells, &[], object.as_deref());
             out.extend_from_slice(table::TAIL.as_bytes());
             Ok(out)
         }
