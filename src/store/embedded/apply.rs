@@ -89,6 +89,10 @@ pub(super) fn commit(
                 take_back(shared, undo);
                 return Err(sync_trouble(error.into()));
             }
+            if bytes > 0 {
+                // What only removes also works where there is no room for more.
+                shared.set_problem(None);
+            }
             publish(shared, applied.changes, began.elapsed());
             Ok(applied.answers)
         }
@@ -144,7 +148,6 @@ fn apply(
 /// Lets everybody see what is on disk now.
 fn publish(shared: &Shared, changes: Vec<Changes>, took: Duration) {
     shared.last_sync_us.store(took.as_micros().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
-    shared.set_problem(None);
     let mut recent = shared.recent();
     for changes in changes {
         recent.push(Arc::new(changes));

@@ -199,7 +199,7 @@ impl Writer {
         let at = self.shared.at();
         match trouble {
             Trouble::Full(detail) => {
-                self.recover(detail);
+                self.recover(&format!("no space left: {detail}"));
                 self.shared.set_problem(Some(format!("no space left: {detail}")));
             }
             Trouble::Unknown(detail) => {

@@ -37,6 +37,8 @@ pub(super) struct Call {
     pub(super) from: u64,
     /// Of no meaning where the outcome is unknown.
     pub(super) to: u64,
+    /// The revision that an acknowledged put or swap was given; 0 where none is known.
+    pub(super) revision: u64,
 }
 
 impl Call {
@@ -98,7 +100,7 @@ fn worth_a_search(calls: &[Call]) -> Vec<Call> {
 
 struct Search<'a> {
     calls: &'a [Call],
-    /// By when they began.
+    /// Those with an outcome first, each part by when they began: what may be left out is tried last.
     order: Vec<usize>,
     taken: Vec<bool>,
     state: Value,
@@ -115,7 +117,7 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     fn new(calls: &'a [Call]) -> Self {
         let mut order: Vec<_> = (0..calls.len()).collect();
-        order.sort_by_key(|n| calls[*n].from);
+        order.sort_by_key(|n| (calls[*n].outcome == Outcome::Unknown, calls[*n].from));
         Self {
             calls,
             order,
@@ -135,16 +137,19 @@ impl<'a> Search<'a> {
         self.order.iter().filter(open).map(|n| self.calls[*n].to).min().unwrap_or(u64::MAX)
     }
 
+    /// The lowest revision among changes not taken: the store's order is theirs.
+    fn revision(&self) -> u64 {
+        let left = self.calls.iter().zip(&self.taken).filter(|(call, taken)| !**taken && call.revision > 0);
+        left.map(|(call, _)| call.revision).min().unwrap_or(u64::MAX)
+    }
+
     /// Takes the next call that can happen now and leads to something new.
     fn advance(&mut self) -> bool {
-        let horizon = self.horizon();
+        let (horizon, revision) = (self.horizon(), self.revision());
         while let Some(&n) = self.order.get(self.at) {
             self.at += 1;
             let call = &self.calls[n];
-            if call.from > horizon {
-                return false;
-            }
-            if self.taken[n] {
+            if self.taken[n] || call.from > horizon || call.revision > revision {
                 continue;
             }
             let Some(after) = call.step(self.state) else { continue };
@@ -183,7 +188,13 @@ mod tests {
 
     fn calls(rows: &[Row]) -> Vec<Call> {
         rows.iter()
-            .map(|(asked, outcome, from, to)| Call { asked: *asked, outcome: *outcome, from: *from, to: *to })
+            .map(|(asked, outcome, from, to)| Call {
+                asked: *asked,
+                outcome: *outcome,
+                from: *from,
+                to: *to,
+                revision: 0,
+            })
             .collect()
     }
 
@@ -263,6 +274,14 @@ mod tests {
         }
     }
 
+    #[test]
+    fn changes_happen_in_the_order_of_their_revisions() {
+        let change = |value, revision| Call { asked: Put(value), outcome: Done, from: 0, to: 9, revision };
+        let read = Call { asked: Read, outcome: Saw(Some(1)), from: 10, to: 11, revision: 0 };
+        assert!(check(&[change(1, 6), change(2, 5), read]).is_ok());
+        assert!(check(&[change(1, 5), change(2, 6), read]).is_err());
+    }
+
     proptest! {
         /// Histories made by really doing one call after another, each stretched in time around
         /// the moment it was done, pass; with one read turned to an old value they do not, if
@@ -286,11 +305,17 @@ mod tests {
                     Read => {}
                 }
                 let outcome = if *known > 0 || asked == Read { outcome } else { Unknown };
-                history.push(Call { asked, outcome, from: at - early, to: at + late });
+                history.push(Call { asked, outcome, from: at - early, to: at + late, revision: 0 });
             }
             prop_assert_eq!(check(&history), Ok(()));
             let end = 100 + 10 * steps.len() as u64 + 100;
-            history.push(Call { asked: Read, outcome: Saw(Some(1_000)), from: end, to: end + 1 });
+            history.push(Call {
+                asked: Read,
+                outcome: Saw(Some(1_000)),
+                from: end,
+                to: end + 1,
+                revision: 0,
+            });
             prop_assert!(check(&history).is_err());
         }
     }

@@ -209,7 +209,9 @@ pub(super) fn judge(lines: &[Line]) -> Tally {
             Line::Ended { id, outcome, revision } => {
                 let (key, asked, from) = open.remove(id).expect("what ends has begun");
                 tally.calls += 1;
-                let call = Call { asked, outcome: *outcome, from, to: now };
+                let changed = matches!(asked, Asked::Put(_) | Asked::Swap(..)) && *outcome == Outcome::Done;
+                let order = if changed { *revision } else { 0 };
+                let call = Call { asked, outcome: *outcome, from, to: now, revision: order };
                 keys.entry(key.clone()).or_default().push(call);
                 if *outcome == Outcome::Unknown {
                     tally.unknown += 1;
@@ -236,7 +238,13 @@ pub(super) fn judge(lines: &[Line]) -> Tally {
     for (key, asked, from) in open.into_values() {
         tally.calls += 1;
         tally.unknown += 1;
-        keys.entry(key).or_default().push(Call { asked, outcome: Outcome::Unknown, from, to: 0 });
+        keys.entry(key).or_default().push(Call {
+            asked,
+            outcome: Outcome::Unknown,
+            from,
+            to: 0,
+            revision: 0,
+        });
     }
     for (key, calls) in &keys {
         if let Err(why) = check(calls) {
