@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Decisions only: no clock, randomness, environment or files.
-const PURE: &[&str] = &["access", "api", "plan", "streams"];
+const PURE: &[&str] = &["access", "api", "plan", "pods", "proxy", "scheduler", "streams"];
 const LINES_AT_MOST: usize = 1000;
 
 fn root() -> PathBuf {

@@ -7,8 +7,9 @@ use access::User;
 use access::user::{service_account_groups, service_account_name};
 use async_trait::async_trait;
 use bytes::Bytes;
-use controllers::http::{Answer, HttpApi, Transport};
-use controllers::{Api, aggregation, garbage, namespace, root_ca, service_account};
+use client::http::{Answer, HttpApi, Transport};
+use client::Api;
+use controllers::{aggregation, garbage, namespace, root_ca, service_account};
 use futures::{StreamExt as _, TryStreamExt as _};
 use http_body_util::BodyStream;
 use hyper::{Method, Request};
@@ -18,6 +19,9 @@ use crate::server::Server;
 
 /// Syncs of a controller at once: upstream's number for most.
 const WORKERS: usize = 5;
+
+/// What all controllers call themselves, as upstream's.
+const MANAGER: &str = "kube-controller-manager";
 
 /// A controller's way: it looks as the controller manager, as upstream's shared informers do,
 /// and writes as the service account `kube-system/NAME`.
@@ -39,7 +43,6 @@ impl Transport for Way {
 }
 
 fn way(server: &Arc<Server>, name: &str) -> Way {
-    const MANAGER: &str = "kube-controller-manager";
     let manager = User::new("system:kube-controller-manager", &[]).authenticated();
     let mut account = User::new(&service_account_name("kube-system", name), &[]);
     account.groups = service_account_groups("kube-system");
@@ -49,7 +52,7 @@ fn way(server: &Arc<Server>, name: &str) -> Way {
 
 /// Runs the controllers without which clients fail, until stopped.
 pub async fn run(server: Arc<Server>) {
-    let api = |name: &str| -> Arc<dyn Api> { Arc::new(HttpApi::new(way(&server, name))) };
+    let api = |name: &str| -> Arc<dyn Api> { Arc::new(HttpApi::new(way(&server, name), MANAGER)) };
     let (clock, shutdown) = (|| Arc::clone(&server.clock), || server.shutdown.clone());
     let accounts = service_account::ServiceAccounts::default();
     let root_ca = root_ca::RootCa::new(&server.authority_pem);

@@ -17,8 +17,8 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tracing::Instrument as _;
 
 use crate::queue::Queue;
-use crate::reflector::{News, reflect};
-use crate::{Api, ApiError, Change, Resource, View};
+use client::{News, reflect};
+use crate::{Api, ApiError, Change, Resource, Selection, View};
 
 /// News that wait for a controller: a full channel makes watches wait, which the server bounds.
 const NEWS: usize = 256;
@@ -267,7 +267,7 @@ impl Watches {
         self.tasks.spawn(async move {
             tokio::select! {
                 () = all.triggered() => {}
-                () = reflect(api, resource, view, tell, clock, stop) => {}
+                () = reflect(api, resource, Selection::default(), view, tell, clock, stop) => {}
             }
         });
     }

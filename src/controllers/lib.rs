@@ -10,13 +10,10 @@
 pub mod aggregation;
 mod driver;
 pub mod garbage;
-pub mod http;
 pub mod namespace;
 mod projection;
 mod queue;
-mod reflector;
 pub mod root_ca;
-mod seam;
 pub mod service_account;
 #[cfg(test)]
 mod tests;
@@ -25,5 +22,4 @@ mod world;
 
 pub use driver::{Controller, Interest, Next, run};
 pub use projection::Projection;
-pub use reflector::Change;
-pub use seam::{Api, ApiError, Event, List, Place, Propagation, Resource, View, Watched, Write};
+pub use client::{Api, ApiError, Change, Event, List, Place, Propagation, Resource, Selection, View, Watched, Write};

@@ -219,19 +219,24 @@ impl Api for World {
     async fn list(
         &self,
         resource: &Resource,
-        namespace: Option<&str>,
+        which: &Selection,
         _view: View,
     ) -> Result<List, ApiError> {
         let state = self.lock();
-        let within =
-            |place: &Place| namespace.is_none_or(|wanted| place.namespace.as_deref() == Some(wanted));
+        let within = |place: &Place| which.namespace.is_none() || place.namespace == which.namespace;
         let objects =
             state.objects.iter().filter(|((plural, place), _)| *plural == *resource.plural && within(place));
         let items = objects.map(|(_, object)| object.clone()).collect();
         Ok(List { items, resource_version: self.version.borrow().to_string() })
     }
 
-    async fn watch(&self, resource: &Resource, from: &str, _view: View) -> Result<Watched, ApiError> {
+    async fn watch(
+        &self,
+        resource: &Resource,
+        _which: &Selection,
+        from: &str,
+        _view: View,
+    ) -> Result<Watched, ApiError> {
         let from: u64 = from.parse().unwrap();
         let plural = resource.plural.to_string();
         let state = self.lock();
@@ -266,11 +271,15 @@ impl Api for World {
                 }
                 Ok(self.store(&mut state, key(&place), object))
             }
+            Write::CreateIn { place, subresource, .. } => {
+                state.log.push(format!("create {} {place} {subresource}", resource.plural));
+                state.objects.get(&key(&place)).cloned().ok_or_else(|| refused(404, "NotFound", &place))
+            }
             Write::Update { place, subresource, object } => {
                 state.log.push(format!("update {} {place} {}", resource.plural, subresource.unwrap_or("")));
                 self.replace(&mut state, key(&place), object)
             }
-            Write::Merge { place, patch } => {
+            Write::Merge { place, patch, .. } => {
                 state.log.push(format!("merge {} {place}", resource.plural));
                 let mut object = state
                     .objects

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::seam::found;
+use client::found;
 use crate::service_account::now as at_once;
 use crate::{Api, ApiError, Change, Controller, Interest, Next, Place, Resource, View, Write};
 use decide::{Action, Ownership, Standing};
@@ -222,6 +222,6 @@ async fn edit(
         "resourceVersion": metadata["resourceVersion"],
         list: if after.is_empty() { Value::Null } else { Value::Array(after) },
     }});
-    let write = Write::Merge { place: node.place.clone(), patch };
+    let write = Write::Merge { place: node.place.clone(), subresource: None, patch };
     found(api.write(&node.resource, write).await).map(drop)
 }

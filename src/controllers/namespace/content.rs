@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::conditions::Findings;
-use crate::{Api, ApiError, Resource, View, Write};
+use crate::{Api, ApiError, Resource, Selection, View, Write};
 
 /// How long finalizers are given before the next look, as upstream guesses.
 const FINALIZERS_TAKE: Duration = Duration::from_secs(15);
@@ -123,13 +123,13 @@ async fn remove(
 ) -> Result<Verdict, ApiError> {
     let pods = resource.is("", "pods");
     let view = if pods { View::Whole } else { View::Metadata };
-    let before = api.list(resource, Some(namespace), view).await?.items;
+    let before = api.list(resource, &Selection::within(namespace), view).await?.items;
     if before.is_empty() {
         return Ok(judge(&before, Duration::ZERO));
     }
     let grace = if pods { grace(&before) } else { Duration::ZERO };
     api.write(resource, Write::DeleteAll { namespace: Arc::clone(namespace) }).await?;
-    let after = api.list(resource, Some(namespace), View::Metadata).await?.items;
+    let after = api.list(resource, &Selection::within(namespace), View::Metadata).await?.items;
     Ok(judge(&after, if age > grace { Duration::ZERO } else { grace }))
 }
 

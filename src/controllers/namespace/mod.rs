@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::seam::found;
+use client::found;
 use crate::{Api, ApiError, Change, Controller, Interest, Next, Place, Resource, View, Write};
 use conditions::Findings;
 use content::Left;

@@ -14,10 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::{Api, ApiError, Event, List, Place, Propagation, Resource, View, Watched, Write};
-
-/// What all controllers call themselves: managedFields name them by it, as upstream's.
-const AGENT: &str = "kube-controller-manager";
+use crate::{Api, ApiError, Event, List, Place, Propagation, Resource, Selection, View, Watched, Write};
 
 const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
@@ -54,13 +51,15 @@ pub trait Transport: Send + Sync + 'static {
 /// An API server behind a transport.
 pub struct HttpApi<T> {
     transport: T,
+    agent: &'static str,
     served: Mutex<Option<(Instant, Vec<Arc<Resource>>)>>,
 }
 
 impl<T: Transport> HttpApi<T> {
-    /// The API server that `transport` leads to.
-    pub fn new(transport: T) -> Self {
-        Self { transport, served: Mutex::new(None) }
+    /// The API server that `transport` leads to, for a client that calls itself `agent`:
+    /// managedFields name it by that.
+    pub fn new(transport: T, agent: &'static str) -> Self {
+        Self { transport, agent, served: Mutex::new(None) }
     }
 
     async fn send(&self, ask: Ask<'_>) -> Result<Answer, ApiError> {
@@ -68,7 +67,7 @@ impl<T: Transport> HttpApi<T> {
             .method(ask.method)
             .uri(ask.path)
             .header(ACCEPT, ask.accept)
-            .header(USER_AGENT, AGENT);
+            .header(USER_AGENT, self.agent);
         if !ask.body.is_empty() {
             request = request.header(CONTENT_TYPE, ask.kind);
         }
@@ -158,6 +157,26 @@ fn collection(resource: &Resource, namespace: Option<&str>) -> String {
     format!("{root}/{}{within}/{}", resource.version, resource.plural)
 }
 
+fn within(resource: &Resource, which: &Selection) -> String {
+    collection(resource, which.namespace.as_deref())
+}
+
+fn selectors(which: &Selection) -> String {
+    let of = |name: &str, text: &str| match text {
+        "" => String::new(),
+        text => format!("&{name}={}", encoded(text)),
+    };
+    of("fieldSelector", &which.fields) + &of("labelSelector", &which.labels)
+}
+
+/// A value of a query.
+fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
 fn object(resource: &Resource, place: &Place) -> String {
     format!("{}/{}", collection(resource, place.namespace.as_deref()), escaped(&place.name))
 }
@@ -205,11 +224,11 @@ impl<T: Transport> Api for HttpApi<T> {
         self.ask(Ask::get(object(resource, place), accept)).await
     }
 
-    async fn list(&self, resource: &Resource, namespace: Option<&str>, view: View) -> Result<List, ApiError> {
+    async fn list(&self, resource: &Resource, which: &Selection, view: View) -> Result<List, ApiError> {
         let accept = if view == View::Whole { JSON } else { METADATA_LIST };
         let (mut all, mut next) = (List::default(), String::new());
         loop {
-            let path = format!("{}?limit={PAGE}&continue={next}", collection(resource, namespace));
+            let path = format!("{}?limit={PAGE}{}&continue={next}", within(resource, which), selectors(which));
             let mut page = self.ask(Ask::get(path, accept)).await?;
             if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
                 all.items.extend(items);
@@ -222,12 +241,19 @@ impl<T: Transport> Api for HttpApi<T> {
         }
     }
 
-    async fn watch(&self, resource: &Resource, from: &str, view: View) -> Result<Watched, ApiError> {
+    async fn watch(
+        &self,
+        resource: &Resource,
+        which: &Selection,
+        from: &str,
+        view: View,
+    ) -> Result<Watched, ApiError> {
         let accept = if view == View::Whole { JSON } else { METADATA };
         let query = format!(
-            "watch=true&allowWatchBookmarks=true&resourceVersion={from}&timeoutSeconds={WATCH_SECONDS}"
+            "watch=true{}&allowWatchBookmarks=true&resourceVersion={from}&timeoutSeconds={WATCH_SECONDS}",
+            selectors(which)
         );
-        let path = format!("{}?{query}", collection(resource, None));
+        let path = format!("{}?{query}", within(resource, which));
         let answer = self.send(Ask::get(path, accept)).await?;
         Ok(events(answer.body))
     }
@@ -241,7 +267,14 @@ impl<T: Transport> Api for HttpApi<T> {
                 let part = subresource.map(|name| format!("/{name}")).unwrap_or_default();
                 Ask::with(Method::PUT, object(resource, place) + &part, JSON, new)
             }
-            Write::Merge { place, patch } => Ask::with(Method::PATCH, object(resource, place), MERGE, patch),
+            Write::CreateIn { place, subresource, object: new } => {
+                let path = format!("{}/{subresource}", object(resource, place));
+                Ask::with(Method::POST, path, JSON, new)
+            }
+            Write::Merge { place, subresource, patch } => {
+                let part = subresource.map(|name| format!("/{name}")).unwrap_or_default();
+                Ask::with(Method::PATCH, object(resource, place) + &part, MERGE, patch)
+            }
             Write::Apply { place, manager, object: wanted } => {
                 let path = format!("{}?fieldManager={manager}&force=true", object(resource, place));
                 Ask::with(Method::PATCH, path, APPLY, wanted)
@@ -328,7 +361,7 @@ mod tests {
     fn script(answers: Vec<(u16, Vec<&'static str>)>) -> (HttpApi<Script>, Arc<Held<Vec<String>>>) {
         let asked = Arc::default();
         let script = Script { answers: Held::new(answers), asked: Arc::clone(&asked) };
-        (HttpApi::new(script), asked)
+        (HttpApi::new(script, "test"), asked)
     }
 
     fn pods() -> Resource {
@@ -356,9 +389,9 @@ mod tests {
                 ],
             ),
         ]);
-        let list = api.list(&pods(), Some("ns"), View::Whole).await.unwrap();
+        let list = api.list(&pods(), &Selection::within("ns"), View::Whole).await.unwrap();
         assert_eq!((list.items.len(), &*list.resource_version), (2, "7"));
-        let events: Vec<_> = api.watch(&pods(), "7", View::Metadata).await.unwrap().collect().await;
+        let events: Vec<_> = api.watch(&pods(), &Selection::default(), "7", View::Metadata).await.unwrap().collect().await;
         assert_eq!(events[0].as_ref().unwrap(), &Event::Put(json!({"b": 1})));
         assert_eq!(events[1].as_ref().unwrap(), &Event::Reached("9".to_owned()));
         assert!(events[2].as_ref().unwrap_err().is_expired());

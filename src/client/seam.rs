@@ -34,6 +34,17 @@ pub struct Place {
     pub name: Arc<str>,
 }
 
+/// Which objects of a resource are wanted: all of them by default.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Selection {
+    /// Those of this namespace.
+    pub namespace: Option<Arc<str>>,
+    /// Those with these fields, `spec.nodeName=a`.
+    pub fields: String,
+    /// Those with these labels, `app=web`.
+    pub labels: String,
+}
+
 /// How much of each object is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum View {
@@ -96,10 +107,21 @@ pub enum Write {
         /// The whole object.
         object: Value,
     },
+    /// Create what belongs to an object: a pod's `binding` or `eviction`, an account's `token`.
+    CreateIn {
+        /// Which object.
+        place: Place,
+        /// Which part.
+        subresource: &'static str,
+        /// What.
+        object: Value,
+    },
     /// Change parts by a JSON merge patch.
     Merge {
         /// Which object.
         place: Place,
+        /// `status`, or none.
+        subresource: Option<&'static str>,
         /// The patch; `metadata.uid` and `metadata.resourceVersion` in it are preconditions.
         patch: Value,
     },
@@ -155,12 +177,30 @@ pub trait Api: Send + Sync + 'static {
     async fn resources(&self) -> Result<Vec<Arc<Resource>>, ApiError>;
     /// One object.
     async fn get(&self, resource: &Resource, place: &Place, view: View) -> Result<Value, ApiError>;
-    /// All objects of a resource, of one namespace where given.
-    async fn list(&self, resource: &Resource, namespace: Option<&str>, view: View) -> Result<List, ApiError>;
-    /// Changes after a list.
-    async fn watch(&self, resource: &Resource, from: &str, view: View) -> Result<Watched, ApiError>;
+    /// All objects of a resource that are selected.
+    async fn list(&self, resource: &Resource, which: &Selection, view: View) -> Result<List, ApiError>;
+    /// Changes after a list of the same selection.
+    async fn watch(
+        &self,
+        resource: &Resource,
+        which: &Selection,
+        from: &str,
+        view: View,
+    ) -> Result<Watched, ApiError>;
     /// Makes a change and gives the object as it now is (or, after a delete, whatever was said).
     async fn write(&self, resource: &Resource, write: Write) -> Result<Value, ApiError>;
+}
+
+impl Selection {
+    /// All objects of a namespace.
+    pub fn within(namespace: &str) -> Self {
+        Self { namespace: Some(namespace.into()), ..Self::default() }
+    }
+
+    /// All objects with these fields.
+    pub fn of_fields(fields: &str) -> Self {
+        Self { fields: fields.to_owned(), ..Self::default() }
+    }
 }
 
 impl Resource {
@@ -250,7 +290,7 @@ impl Classified for ApiError {
 }
 
 /// `Ok(None)` where the object is not there.
-pub(crate) fn found<T>(result: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
+pub fn found<T>(result: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.is_not_found() => Ok(None),

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use serde_json::Value;
 use tokio::sync::mpsc::Sender;
 
-use crate::{Api, ApiError, Event, Resource, View};
+use crate::{Api, ApiError, Event, Resource, Selection, View};
 
 /// Upstream's reflector back-off.
 const FIRST_DELAY: Duration = Duration::from_millis(800);
@@ -29,12 +29,13 @@ pub enum Change {
 }
 
 /// Which resource, and what happened.
-pub(crate) type News = (Arc<Resource>, Change);
+pub type News = (Arc<Resource>, Change);
 
-/// Runs until stopped or until nobody listens.
-pub(crate) async fn reflect(
+/// Lists what is selected of a resource, then follows it, until stopped or until nobody listens.
+pub async fn reflect(
     api: Arc<dyn Api>,
     resource: Arc<Resource>,
+    which: Selection,
     view: View,
     news: Sender<News>,
     clock: Arc<dyn Clock>,
@@ -43,7 +44,7 @@ pub(crate) async fn reflect(
     let mut delay = FIRST_DELAY;
     while !shutdown.is_triggered() && !news.is_closed() {
         let began = clock.now();
-        match shutdown.race(follow(&*api, &resource, view, &news, &*clock)).await {
+        match shutdown.race(follow(&*api, &resource, &which, view, &news, &*clock)).await {
             None | Some(Ok(())) => return,
             // The past is gone: list again.
             Some(Err(error)) if error.is_expired() => {}
@@ -63,18 +64,19 @@ pub(crate) async fn reflect(
 async fn follow(
     api: &dyn Api,
     resource: &Arc<Resource>,
+    which: &Selection,
     view: View,
     news: &Sender<News>,
     clock: &dyn Clock,
 ) -> Result<(), ApiError> {
-    let list = api.list(resource, None, view).await?;
+    let list = api.list(resource, which, view).await?;
     let mut version = list.resource_version;
     if tell(news, resource, Change::Listed(list.items)).await.is_err() {
         return Ok(());
     }
     loop {
         let began = clock.now();
-        let mut events = api.watch(resource, &version, view).await?;
+        let mut events = api.watch(resource, which, &version, view).await?;
         let mut seen = false;
         while let Some(event) = events.next().await {
             seen = true;

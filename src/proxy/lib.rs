@@ -1,0 +1,2 @@
+//! Services to nftables rules, names to DNS answers. Pure.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
