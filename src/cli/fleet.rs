@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use plan::model::{Instance, InstanceState, Inventory};
 use plan::planner::{Desired, Observed};
 use plan::{Role, Step};
-use provision::bootstrap::{Addresses, Bootstrap, Condition, HostKeys, Vault};
+use provision::bootstrap::{Addresses, Bootstrap, BootstrapError, Condition, HostKeys, Vault};
 use provision::execute::{Launcher, NodeAddress, Prepared, Report, StepError, StepRunner};
 
 /// Nodes asked at the same time.
@@ -47,7 +47,10 @@ impl StepRunner for Fleet {
         let at = Addresses { private: node.private, public: node.public };
         let waiting = |what: &str, last: &str| report.waiting(what, last, None);
         let done = self.bootstrap.run(slot, role, step, at, &waiting).await;
-        done.map_err(StepError::new)?;
+        done.map_err(|error| match error {
+            BootstrapError::Stopped { .. } => StepError::Stopped,
+            error => StepError::new(error),
+        })?;
         if step == Step::Verify {
             let vault = &*self.vault;
             let recorded = HostKeys::load(vault, slot).and_then(|mut keys| {

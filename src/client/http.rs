@@ -228,7 +228,8 @@ impl<T: Transport> Api for HttpApi<T> {
         let accept = if view == View::Whole { JSON } else { METADATA_LIST };
         let (mut all, mut next) = (List::default(), String::new());
         loop {
-            let path = format!("{}?limit={PAGE}{}&continue={next}", within(resource, which), selectors(which));
+            let path =
+                format!("{}?limit={PAGE}{}&continue={next}", within(resource, which), selectors(which));
             let mut page = self.ask(Ask::get(path, accept)).await?;
             if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
                 all.items.extend(items);
@@ -391,7 +392,8 @@ mod tests {
         ]);
         let list = api.list(&pods(), &Selection::within("ns"), View::Whole).await.unwrap();
         assert_eq!((list.items.len(), &*list.resource_version), (2, "7"));
-        let events: Vec<_> = api.watch(&pods(), &Selection::default(), "7", View::Metadata).await.unwrap().collect().await;
+        let events: Vec<_> =
+            api.watch(&pods(), &Selection::default(), "7", View::Metadata).await.unwrap().collect().await;
         assert_eq!(events[0].as_ref().unwrap(), &Event::Put(json!({"b": 1})));
         assert_eq!(events[1].as_ref().unwrap(), &Event::Reached("9".to_owned()));
         assert!(events[2].as_ref().unwrap_err().is_expired());

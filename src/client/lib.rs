@@ -4,9 +4,15 @@
 //! Controllers use it inside the server's process, agents and the command line over
 //! connections. It decides nothing and keeps no objects.
 
+mod connection;
 pub mod http;
+pub mod kubeconfig;
 mod reflector;
 mod seam;
+pub mod tls;
 
+pub use connection::{Connection, Target};
 pub use reflector::{Change, News, reflect};
-pub use seam::{Api, ApiError, Event, List, Place, Propagation, Resource, View, Watched, Write, found};
+pub use seam::{
+    Api, ApiError, Event, List, Place, Propagation, Resource, Selection, View, Watched, Write, found,
+};

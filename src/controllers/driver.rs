@@ -17,8 +17,8 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tracing::Instrument as _;
 
 use crate::queue::Queue;
-use client::{News, reflect};
 use crate::{Api, ApiError, Change, Resource, Selection, View};
+use client::{News, reflect};
 
 /// News that wait for a controller: a full channel makes watches wait, which the server bounds.
 const NEWS: usize = 256;

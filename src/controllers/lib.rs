@@ -20,6 +20,8 @@ mod tests;
 #[cfg(test)]
 mod world;
 
+pub use client::{
+    Api, ApiError, Change, Event, List, Place, Propagation, Resource, Selection, View, Watched, Write,
+};
 pub use driver::{Controller, Interest, Next, run};
 pub use projection::Projection;
-pub use client::{Api, ApiError, Change, Event, List, Place, Propagation, Resource, Selection, View, Watched, Write};

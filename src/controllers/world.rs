@@ -216,12 +216,7 @@ impl Api for World {
         self.find(&resource.plural, place).ok_or_else(|| refused(404, "NotFound", place))
     }
 
-    async fn list(
-        &self,
-        resource: &Resource,
-        which: &Selection,
-        _view: View,
-    ) -> Result<List, ApiError> {
+    async fn list(&self, resource: &Resource, which: &Selection, _view: View) -> Result<List, ApiError> {
         let state = self.lock();
         let within = |place: &Place| which.namespace.is_none() || place.namespace == which.namespace;
         let objects =

@@ -17,9 +17,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use client::found;
 use crate::service_account::now as at_once;
 use crate::{Api, ApiError, Change, Controller, Interest, Next, Place, Resource, View, Write};
+use client::found;
 use decide::{Action, Ownership, Standing};
 use graph::{FOREGROUND, Graph, Node, ORPHAN, Owner, Uid};
 

@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use client::found;
 use crate::{Api, ApiError, Change, Controller, Interest, Next, Place, Resource, View, Write};
+use client::found;
 use conditions::Findings;
 use content::Left;
 

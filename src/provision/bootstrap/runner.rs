@@ -196,6 +196,10 @@ impl Bootstrap {
         }
         let run = Run { bootstrap: self, slot, role, step, at, waiting };
         match self.shutdown.race(run.run()).await {
+            // After Ctrl-C sessions end under their steps: that is no failure, and the next run tells a real one.
+            Some(Err(_)) | None if self.shutdown.is_triggered() => {
+                Err(BootstrapError::Stopped { slot: slot.to_owned(), step })
+            }
             Some(result) => result,
             None => Err(BootstrapError::Stopped { slot: slot.to_owned(), step }),
         }

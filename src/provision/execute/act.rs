@@ -100,7 +100,7 @@ impl Run<'_> {
         let permit = shutdown.race(self.step_permits.acquire()).await;
         let _permit = permit.ok_or(ActionError::Interrupted)?; // never closed
         let done = shutdown.race(self.steps.run(slot, role, step, &node, report)).await;
-        done.ok_or(ActionError::Interrupted)?.map_err(ActionError::Step)
+        done.ok_or(ActionError::Interrupted)?.map_err(ActionError::from)
     }
 
     /// Where the node of `slot` is, once it runs.

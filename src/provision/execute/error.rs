@@ -81,7 +81,7 @@ pub enum ActionError {
     },
     /// A bootstrap step, or preparing a launch.
     #[error(transparent)]
-    Step(#[from] StepError),
+    Step(StepError),
     /// The state could not be written.
     #[error(transparent)]
     State(#[from] StateError),
@@ -95,6 +95,15 @@ pub enum ActionError {
 
 fn cause(likely: Option<&str>) -> String {
     likely.map(|words| format!(" ({words})")).unwrap_or_default()
+}
+
+impl From<StepError> for ActionError {
+    fn from(error: StepError) -> Self {
+        match error {
+            StepError::Stopped => Self::Interrupted,
+            error => Self::Step(error),
+        }
+    }
 }
 
 impl ActionError {

@@ -50,15 +50,21 @@ pub trait StepRunner: Send + Sync {
     ) -> Result<(), StepError>;
 }
 
-/// Why a step, or preparing a launch, failed: all that its author has to say.
+/// Why a step, or preparing a launch, did not end well.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct StepError(#[from] Box<dyn Error + Send + Sync>);
+pub enum StepError {
+    /// It saw the Ctrl-C itself, before its caller did.
+    #[error("stopped")]
+    Stopped,
+    /// It failed: all that its author has to say.
+    #[error(transparent)]
+    Failed(Box<dyn Error + Send + Sync>),
+}
 
 impl StepError {
     /// From the error of whoever did the step.
     #[must_use]
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self(error.into())
+        Self::Failed(error.into())
     }
 }
