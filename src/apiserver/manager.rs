@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use client::Api;
 use client::http::{Answer, HttpApi, Transport};
-use controllers::{aggregation, garbage, namespace, root_ca, service_account};
+use controllers::nodes::{ipam::Ipam, lifecycle::Lifecycle};
+use controllers::workloads::{deployment::Deployments, replica_set::ReplicaSets};
+use controllers::{aggregation, endpoint_slice, garbage, namespace, root_ca, scheduling, service_account};
 use futures::{StreamExt as _, TryStreamExt as _};
 use http_body_util::BodyStream;
 use hyper::{Method, Request};
@@ -22,6 +24,8 @@ const WORKERS: usize = 5;
 
 /// What all controllers call themselves, as upstream's.
 const MANAGER: &str = "kube-controller-manager";
+/// What the scheduler calls itself.
+const SCHEDULER: &str = "kube-scheduler";
 
 /// A controller's way: it looks as the controller manager, as upstream's shared informers do,
 /// and writes as the service account `kube-system/NAME`.
@@ -50,12 +54,22 @@ fn way(server: &Arc<Server>, name: &str) -> Way {
     Way { looks: local(manager), writes: local(account.authenticated()) }
 }
 
+/// The scheduler reads and writes under one name.
+fn scheduler_way(server: &Arc<Server>) -> Way {
+    let user = User::new("system:kube-scheduler", &[]).authenticated();
+    let local = Local::new(Arc::clone(server), user, SCHEDULER);
+    Way { looks: local.clone(), writes: local }
+}
+
 /// Runs the controllers without which clients fail, until stopped.
 pub async fn run(server: Arc<Server>) {
     let api = |name: &str| -> Arc<dyn Api> { Arc::new(HttpApi::new(way(&server, name), MANAGER)) };
     let (clock, shutdown) = (|| Arc::clone(&server.clock), || server.shutdown.clone());
     let accounts = service_account::ServiceAccounts::default();
     let root_ca = root_ca::RootCa::new(&server.authority_pem);
+    let (pods, prefix) = server.pod_network;
+    let ipam = Ipam::new(pods, prefix);
+    let scheduler: Arc<dyn Api> = Arc::new(HttpApi::new(scheduler_way(&server), SCHEDULER));
     tokio::join!(
         controllers::run(accounts, api("service-account-controller"), clock(), WORKERS, shutdown()),
         controllers::run(root_ca, api("root-ca-cert-publisher"), clock(), WORKERS, shutdown()),
@@ -80,5 +94,17 @@ pub async fn run(server: Arc<Server>) {
             1,
             shutdown()
         ),
+        controllers::run(ReplicaSets::default(), api("replicaset-controller"), clock(), WORKERS, shutdown()),
+        controllers::run(Deployments::default(), api("deployment-controller"), clock(), WORKERS, shutdown()),
+        controllers::run(
+            endpoint_slice::EndpointSlices::default(),
+            api("endpointslice-controller"),
+            clock(),
+            WORKERS,
+            shutdown()
+        ),
+        controllers::run(ipam, api("node-controller"), clock(), 1, shutdown()),
+        controllers::run(Lifecycle::default(), api("node-controller"), clock(), WORKERS, shutdown()),
+        scheduling::run(scheduler, clock(), Arc::clone(&server.ids), shutdown()),
     );
 }

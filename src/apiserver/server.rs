@@ -32,6 +32,8 @@ pub struct Options {
     pub address: String,
     /// Service addresses: first address and length of the prefix.
     pub service_network: (Ipv4Addr, u8),
+    /// Pods' addresses: first address and length of the prefix.
+    pub pod_network: (Ipv4Addr, u8),
     /// Node ports, both included.
     pub node_ports: (u16, u16),
     /// The time.
@@ -52,6 +54,7 @@ pub struct Server {
     pub(crate) authority_pem: String,
     pub(crate) address: String,
     pub(crate) service_network: (Ipv4Addr, u8),
+    pub(crate) pod_network: (Ipv4Addr, u8),
     pub(crate) node_ports: (u16, u16),
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
@@ -89,6 +92,7 @@ impl Server {
             authority_pem: options.authority_pem,
             address: options.address,
             service_network: options.service_network,
+            pod_network: options.pod_network,
             node_ports: options.node_ports,
             limits: Limits::default(),
             metrics: Metrics::default(),

@@ -172,6 +172,9 @@ pub(crate) struct Server {
     /// Where certificates, keys and (without --etcd) objects are kept; made if it is not there
     #[arg(long, value_name = "FOLDER")]
     pub(crate) data_dir: PathBuf,
+    /// Take the authority, certificates and keys from here instead of making them (as `cluster up` does on masters)
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) certificates: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) etcd: Etcd,
     /// Address and port to listen on
@@ -183,6 +186,12 @@ pub(crate) struct Server {
     /// Addresses that Services are given
     #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/16")]
     pub(crate) service_network: Ipv4Net,
+    /// Addresses that pods are given: a /24 of it for each node
+    #[arg(long, value_name = "CIDR", default_value = "10.244.0.0/16")]
+    pub(crate) pod_network: Ipv4Net,
+    /// The Node of this machine, which is then labelled as one of the control plane
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node_name: Option<String>,
     /// Ports on nodes that Services are given
     #[arg(long, value_name = "FIRST-LAST", default_value = "30000-32767")]
     pub(crate) node_ports: Ports,
@@ -307,4 +316,8 @@ pub(crate) enum Part {
     Etcd,
     /// containerd over its socket
     Containerd,
+    /// the API server of this machine
+    Server,
+    /// this machine's agent, by what the API says of its Node
+    Agent,
 }

@@ -75,6 +75,7 @@ impl Situation<'_> {
         let settings = Settings {
             config: self.config.clone(),
             uid: target.desired.uid.clone(),
+            region: self.context.region.clone(),
             binary: target.binary.clone(),
             public: target.access.public,
             masters: fleet::masters(&self.inventory, &self.context.name),
@@ -128,6 +129,7 @@ pub(crate) fn looking(
     let settings = Settings {
         config: config.clone(),
         uid: uid.to_owned(),
+        region: context.region.clone(),
         binary: NodeBinary { path: PathBuf::new(), digest, size: 0 },
         public: access::dials_public(config, context.endpoint.as_deref())?,
         masters: fleet::masters(inventory, &context.name),

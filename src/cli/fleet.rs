@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use plan::model::{Instance, InstanceState, Inventory};
 use plan::planner::{Desired, Observed};
 use plan::{Role, Step};
-use provision::bootstrap::{Addresses, Bootstrap, BootstrapError, Condition, HostKeys, Vault};
+use provision::bootstrap::{Addresses, Bootstrap, BootstrapError, Condition, HostKeys, Machine, Vault};
 use provision::execute::{Launcher, NodeAddress, Prepared, Report, StepError, StepRunner};
 
 /// Nodes asked at the same time.
@@ -44,14 +44,19 @@ impl StepRunner for Fleet {
         node: &NodeAddress,
         report: &Report<'_>,
     ) -> Result<(), StepError> {
-        let at = Addresses { private: node.private, public: node.public };
+        let machine = Machine {
+            id: node.instance_id.clone(),
+            instance_type: node.instance_type.clone(),
+            zone: node.zone.clone(),
+            at: Addresses { private: node.private, public: node.public },
+        };
         let waiting = |what: &str, last: &str| report.waiting(what, last, None);
-        let done = self.bootstrap.run(slot, role, step, at, &waiting).await;
+        let done = self.bootstrap.run(slot, role, step, &machine, &waiting).await;
         done.map_err(|error| match error {
             BootstrapError::Stopped { .. } => StepError::Stopped,
             error => StepError::new(error),
         })?;
-        if step == Step::Verify {
+        if step == Step::Ready {
             let vault = &*self.vault;
             let recorded = HostKeys::load(vault, slot).and_then(|mut keys| {
                 keys.established = Some(node.instance_id.clone());
@@ -97,8 +102,13 @@ pub(crate) async fn conditions(
 ) -> BTreeMap<String, Condition> {
     let running = nodes(inventory, name).filter(|(_, instance)| instance.state == InstanceState::Running);
     let asked = running.filter_map(|(slot, instance)| {
-        let at = Addresses { private: instance.private_address?, public: instance.public_address };
-        Some(async move { (slot.to_owned(), bootstrap.observe(slot, role_of(slot), at).await) })
+        let machine = Machine {
+            id: instance.id.clone(),
+            instance_type: instance.instance_type.clone(),
+            zone: instance.zone.clone(),
+            at: Addresses { private: instance.private_address?, public: instance.public_address },
+        };
+        Some(async move { (slot.to_owned(), bootstrap.observe(slot, role_of(slot), &machine).await) })
     });
     futures::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await
 }

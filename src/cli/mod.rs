@@ -14,6 +14,7 @@ mod init;
 mod interrupt;
 mod man;
 mod node;
+mod notify;
 mod output;
 mod pki;
 mod plan;

@@ -284,6 +284,11 @@ impl<T: Transport> Api for HttpApi<T> {
                 let options = delete_options(*propagation, uid.as_deref(), resource_version.as_deref());
                 Ask::with(Method::DELETE, object(resource, place), JSON, &options)
             }
+            Write::Remove { place, uid } => {
+                let mut options = delete_options(Propagation::Background, Some(uid), None);
+                options["gracePeriodSeconds"] = json!(0);
+                Ask::with(Method::DELETE, object(resource, place), JSON, &options)
+            }
             Write::DeleteAll { namespace } => {
                 let options = delete_options(Propagation::Background, None, None);
                 Ask::with(Method::DELETE, collection(resource, Some(namespace)), JSON, &options)

@@ -145,6 +145,13 @@ pub enum Write {
         /// Only in this version.
         resource_version: Option<String>,
     },
+    /// Remove one object at once, with no grace, whoever may still hold it.
+    Remove {
+        /// Which object.
+        place: Place,
+        /// Only the object of this uid.
+        uid: String,
+    },
     /// Delete all objects of a namespace, in the background.
     DeleteAll {
         /// Which namespace.

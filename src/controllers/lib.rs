@@ -9,14 +9,19 @@
 
 pub mod aggregation;
 mod driver;
+pub mod endpoint_slice;
+pub mod events;
 pub mod garbage;
 pub mod namespace;
+pub mod nodes;
 mod projection;
 mod queue;
 pub mod root_ca;
+pub mod scheduling;
 pub mod service_account;
 #[cfg(test)]
 mod tests;
+pub mod workloads;
 #[cfg(test)]
 mod world;
 

@@ -300,6 +300,11 @@ impl Api for World {
                 self.begin_delete(&mut state, key(&place), propagation);
                 Ok(Value::Null)
             }
+            Write::Remove { place, .. } => {
+                state.log.push(format!("remove {} {place}", resource.plural));
+                state.objects.remove(&key(&place));
+                Ok(Value::Null)
+            }
             Write::DeleteAll { namespace } => {
                 state.log.push(format!("delete all {} in {namespace}", resource.plural));
                 let ours = |(plural, place): &Key| {

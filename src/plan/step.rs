@@ -40,8 +40,12 @@ pub enum Step {
     Artifacts,
     /// containerd runs with our configuration.
     Containerd,
-    /// The node's own checks pass.
-    Verify,
+    /// The Kubernetes API is served, with scheduler and controllers.
+    Server,
+    /// The agent runs pods, their network and DNS.
+    Agent,
+    /// The node's own checks pass, and the API says that it is Ready.
+    Ready,
 }
 
 impl Step {
@@ -60,7 +64,9 @@ impl Step {
                 Self::Artifacts,
                 Self::Etcd,
                 Self::Containerd,
-                Self::Verify,
+                Self::Server,
+                Self::Agent,
+                Self::Ready,
             ],
             Role::Worker => &[
                 Self::Reach,
@@ -71,7 +77,8 @@ impl Step {
                 Self::Certificates,
                 Self::Binary,
                 Self::Containerd,
-                Self::Verify,
+                Self::Agent,
+                Self::Ready,
             ],
         }
     }
@@ -90,7 +97,9 @@ impl Step {
             Self::Etcd => "etcd",
             Self::Artifacts => "artifacts",
             Self::Containerd => "containerd",
-            Self::Verify => "verify",
+            Self::Server => "server",
+            Self::Agent => "agent",
+            Self::Ready => "ready",
         }
     }
 
@@ -108,7 +117,9 @@ impl Step {
             Self::Etcd => "etcd serves over mTLS",
             Self::Artifacts => "the cluster binary is handed on to nodes by digest",
             Self::Containerd => "containerd is ready",
-            Self::Verify => "the node's own checks pass",
+            Self::Server => "the Kubernetes API is served, with scheduler and controllers",
+            Self::Agent => "the agent runs pods, their network and DNS",
+            Self::Ready => "its own checks pass, and the API says that it is Ready",
         }
     }
 }

@@ -24,9 +24,14 @@ pub(crate) struct Identity {
     pub(crate) key_pem: Secret,
     /// The key that signs service accounts' tokens.
     pub(crate) tokens_pem: Secret,
-    /// Where the admin's kubeconfig is.
-    pub(crate) kubeconfig: PathBuf,
+    /// What is shown to agents: a client certificate and its key.
+    pub(crate) kubelet_client: (String, Secret),
+    /// Where the admin's kubeconfig is, if one was made.
+    pub(crate) kubeconfig: Option<PathBuf>,
 }
+
+/// Whom agents know API servers as.
+const KUBELET_CLIENT: &str = "kube-apiserver-kubelet-client";
 
 /// Names that pods reach the API under.
 const NAMES: &[&str] = &[
@@ -38,6 +43,19 @@ const NAMES: &[&str] = &[
 ];
 
 impl Identity {
+    /// Takes what somebody else made: `ca.crt`, and pairs named `apiserver` and `kubelet-client`, and `sa.key`.
+    pub(crate) fn given(folder: &Path) -> anyhow::Result<Self> {
+        let text = |name: &str| read(&folder.join(name));
+        Ok(Self {
+            authority_pem: text("ca.crt")?,
+            certificate_pem: text("apiserver.crt")?,
+            key_pem: Secret::new(text("apiserver.key")?),
+            tokens_pem: Secret::new(text("sa.key")?),
+            kubelet_client: (text("kubelet-client.crt")?, Secret::new(text("kubelet-client.key")?)),
+            kubeconfig: None,
+        })
+    }
+
     /// Takes up what is in the folder, or makes it; writes the admin's kubeconfig.
     pub(crate) fn open(
         folder: &Path,
@@ -62,17 +80,19 @@ impl Identity {
             },
             now,
         )?;
-        let admin = authority.issue(
-            &LeafRequest {
-                common_name: "kubernetes-admin".to_owned(),
-                organization: Some("system:masters".to_owned()),
+        let client = |name: &str, group: Option<&str>| {
+            let request = LeafRequest {
+                common_name: name.to_owned(),
+                organization: group.map(str::to_owned),
                 dns_names: Vec::new(),
                 ip_addresses: Vec::new(),
                 usage: Usage::Client,
                 valid_for: LEAF_LIFE,
-            },
-            now,
-        )?;
+            };
+            authority.issue(&request, now)
+        };
+        let admin = client("kubernetes-admin", Some("system:masters"))?;
+        let kubelet_client = client(KUBELET_CLIENT, None)?;
         let kubeconfig = folder.join("admin.kubeconfig");
         let text = kubeconfig_text(authority.cert_pem(), &admin.cert_pem, admin.key_pem.expose(), port);
         write_private(&kubeconfig, &text)?;
@@ -81,7 +101,8 @@ impl Identity {
             certificate_pem: server.cert_pem,
             key_pem: server.key_pem,
             tokens_pem: tokens,
-            kubeconfig,
+            kubelet_client: (kubelet_client.cert_pem, kubelet_client.key_pem),
+            kubeconfig: Some(kubeconfig),
         })
     }
 }

@@ -18,7 +18,7 @@ use super::identity::Identity;
 use super::snapshots;
 use super::storage::Storage;
 use crate::cli::arguments::{self, ServerPart};
-use crate::cli::{interrupt, output};
+use crate::cli::{interrupt, notify, output};
 
 /// Who signs tokens, as they say it.
 const ISSUER: &str = "https://kubernetes.default.svc";
@@ -37,7 +37,10 @@ pub(super) async fn run(arguments: &arguments::Server) -> anyhow::Result<ExitCod
     let addresses =
         [Ipv4Addr::LOCALHOST, first, advertised.address].map(IpAddr::V4).into_iter().chain(specific(bound));
     let addresses: Vec<_> = addresses.collect();
-    let identity = Identity::open(&arguments.data_dir, &addresses, bound.port(), &clock)?;
+    let identity = match &arguments.certificates {
+        Some(folder) => Identity::given(folder)?,
+        None => Identity::open(&arguments.data_dir, &addresses, bound.port(), &clock)?,
+    };
 
     let storage = Storage::open(Some(&arguments.data_dir), &arguments.etcd).await?;
     let shutdown = Shutdown::new();
@@ -54,6 +57,7 @@ pub(super) async fn run(arguments: &arguments::Server) -> anyhow::Result<ExitCod
         authority_pem: identity.authority_pem.clone(),
         address: format!("{}:{}", advertised.address, advertised.port),
         service_network: (arguments.service_network.network(), arguments.service_network.prefix_len()),
+        pod_network: (arguments.pod_network.network(), arguments.pod_network.prefix_len()),
         node_ports: (arguments.node_ports.first, arguments.node_ports.last),
         clock: Arc::new(clock),
         ids: Arc::new(RandomIds),
@@ -87,11 +91,16 @@ pub(super) async fn run(arguments: &arguments::Server) -> anyhow::Result<ExitCod
     let service = tokio::spawn(start::keep_service(Arc::clone(&server), advertised));
     let with_controllers = arguments.parts.contains(&ServerPart::Controllers);
     let controllers = with_controllers.then(|| tokio::spawn(manager::run(Arc::clone(&server))));
+    let next = identity
+        .kubeconfig
+        .as_ref()
+        .map(|path| format!("next: export KUBECONFIG={}; kubectl get namespaces\n", path.display()));
     output::print(&format!(
-        "the Kubernetes API is served at https://127.0.0.1:{}\nnext: export KUBECONFIG={}; kubectl get namespaces\n",
+        "the Kubernetes API is served at https://127.0.0.1:{}\n{}",
         bound.port(),
-        identity.kubeconfig.display()
+        next.unwrap_or_default()
     ))?;
+    notify::ready().context("tell systemd that the server is ready")?;
     shutdown.triggered().await;
     // Requests first, then what feeds them.
     for part in controllers.into_iter().chain([serving, service, saving, compaction, cache]) {

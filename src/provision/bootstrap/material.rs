@@ -69,6 +69,8 @@ pub enum LeafKind {
     EtcdClient,
     /// What the API server shows to the world.
     ApiServer,
+    /// What the API server shows to agents.
+    KubeletClient,
 }
 
 /// The addresses of a node, as far as they are known.
@@ -78,6 +80,19 @@ pub struct Addresses {
     pub private: Ipv4Addr,
     /// On the internet.
     pub public: Option<Ipv4Addr>,
+}
+
+/// A node's machine, as AWS tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// `i-…`
+    pub id: String,
+    /// Instance type.
+    pub instance_type: String,
+    /// Availability zone.
+    pub zone: String,
+    /// Where it is.
+    pub at: Addresses,
 }
 
 /// A certificate of the state folder.
@@ -95,6 +110,7 @@ pub struct Material {
     clock: Arc<dyn Clock>,
     cluster: Authority,
     etcd: Authority,
+    tokens: Secret,
     ssh_private: Secret,
     ssh_public: String,
 }
@@ -103,7 +119,13 @@ pub struct Material {
 #[must_use]
 pub(super) fn leaves_of(role: Role) -> &'static [LeafKind] {
     match role {
-        Role::Master => &[LeafKind::Node, LeafKind::EtcdMember, LeafKind::EtcdClient, LeafKind::ApiServer],
+        Role::Master => &[
+            LeafKind::Node,
+            LeafKind::EtcdMember,
+            LeafKind::EtcdClient,
+            LeafKind::ApiServer,
+            LeafKind::KubeletClient,
+        ],
         Role::Worker => &[LeafKind::Node],
     }
 }
@@ -117,9 +139,15 @@ impl LeafKind {
             Self::EtcdMember => "etcd-member",
             Self::EtcdClient => "etcd-client",
             Self::ApiServer => "apiserver",
+            Self::KubeletClient => "kubelet-client",
         }
     }
 }
+
+/// Whom agents know API servers as.
+const KUBELET_CLIENT: &str = "kube-apiserver-kubelet-client";
+/// Whom the cluster's first administrator is known as, by name and group (upstream's bootstrap policy binds both).
+const ADMIN: (&str, &str) = ("kubernetes-admin", "system:masters");
 
 /// The name every API server certificate carries, whatever the addresses.
 #[must_use]
@@ -135,8 +163,9 @@ impl Material {
     pub fn open(vault: Arc<dyn Vault>, clock: Arc<dyn Clock>, name: &str) -> Result<Self, MaterialError> {
         let cluster = authority(&*vault, &*clock, "pki/ca", &format!("{name} cluster CA"))?;
         let etcd = authority(&*vault, &*clock, "pki/etcd-ca", &format!("{name} etcd CA"))?;
+        let tokens = tokens_key(&*vault, &*clock)?;
         let (ssh_private, ssh_public) = ssh_key(&*vault, name)?;
-        Ok(Self { vault, clock, cluster, etcd, ssh_private, ssh_public })
+        Ok(Self { vault, clock, cluster, etcd, tokens, ssh_private, ssh_public })
     }
 
     /// The operator's public SSH key, `ssh-ed25519 AAAA…`, without comment.
@@ -155,6 +184,36 @@ impl Material {
     #[must_use]
     pub fn cluster_ca(&self) -> &str {
         self.cluster.cert_pem()
+    }
+
+    /// The cluster authority's key: masters hold it too, since they sign requests for certificates.
+    #[must_use]
+    pub(super) fn cluster_ca_key(&self) -> &Secret {
+        self.cluster.key_pem()
+    }
+
+    /// The key that signs service accounts' tokens, PEM.
+    #[must_use]
+    pub(super) fn tokens_key(&self) -> &Secret {
+        &self.tokens
+    }
+
+    /// A new client certificate for the cluster's administrator. It is kept nowhere.
+    ///
+    /// # Errors
+    /// The authority's own time is over.
+    pub fn admin(&self) -> Result<Leaf, MaterialError> {
+        let (name, group) = ADMIN;
+        let request = LeafRequest {
+            common_name: name.to_owned(),
+            organization: Some(group.to_owned()),
+            dns_names: Vec::new(),
+            ip_addresses: Vec::new(),
+            usage: Usage::Client,
+            valid_for: LEAF_LIFE,
+        };
+        let issued = self.cluster.issue(&request, self.clock.now());
+        issued.map_err(|source| MaterialError::Pki { name: name.to_owned(), source })
     }
 
     /// The etcd authority's certificate, PEM.
@@ -231,7 +290,7 @@ impl Material {
 
     fn authority_of(&self, kind: LeafKind) -> &Authority {
         match kind {
-            LeafKind::Node | LeafKind::ApiServer => &self.cluster,
+            LeafKind::Node | LeafKind::ApiServer | LeafKind::KubeletClient => &self.cluster,
             LeafKind::EtcdMember | LeafKind::EtcdClient => &self.etcd,
         }
     }
@@ -254,6 +313,7 @@ fn request(config: &Config, slot: &str, kind: LeafKind, at: Addresses) -> LeafRe
             (slot.to_owned(), None, names, vec![IpAddr::V4(at.private), loopback], Usage::Peer)
         }
         LeafKind::EtcdClient => ("cluster-server".to_owned(), None, Vec::new(), Vec::new(), Usage::Client),
+        LeafKind::KubeletClient => (KUBELET_CLIENT.to_owned(), None, Vec::new(), Vec::new(), Usage::Client),
         LeafKind::ApiServer => {
             let (names, addresses) = api_names(config, slot, own);
             ("kube-apiserver".to_owned(), None, names, addresses, Usage::Server)
@@ -332,6 +392,18 @@ fn pair(vault: &dyn Vault, name: &str) -> Result<Option<(String, Secret)>, Mater
         Some(key) => Ok(Some((certificate, Secret::new(key)))),
         None => Err(MaterialError::Torn { missing: format!("{name}.key") }),
     }
+}
+
+/// Only its key counts: what it signs is believed by whoever holds the key.
+fn tokens_key(vault: &dyn Vault, clock: &dyn Clock) -> Result<Secret, MaterialError> {
+    const NAME: &str = "pki/sa.key";
+    if let Some(key) = read(vault, NAME)? {
+        return Ok(Secret::new(key));
+    }
+    let made = Authority::create("service-accounts", clock.now())
+        .map_err(|source| MaterialError::Pki { name: NAME.to_owned(), source })?;
+    write(vault, NAME, made.key_pem().expose())?;
+    Ok(made.key_pem().clone())
 }
 
 fn ssh_key(vault: &dyn Vault, cluster: &str) -> Result<(Secret, String), MaterialError> {

@@ -18,7 +18,7 @@ mod user_data;
 pub use binary::{BinaryError, NodeBinary};
 pub use distribution::{DEBIAN_12, DISTRIBUTIONS, Distribution};
 pub use host_keys::HostKeys;
-pub use material::{Addresses, LeafKind, Listed, Material, MaterialError, Vault, api_name};
+pub use material::{Addresses, LeafKind, Listed, Machine, Material, MaterialError, Vault, api_name};
 pub use observe::Condition;
 pub use runner::{Bootstrap, BootstrapError, Settings, Waiting};
 pub use user_data::UserDataError;

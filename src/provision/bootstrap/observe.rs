@@ -2,7 +2,7 @@
 
 use plan::{Role, Step};
 
-use super::material::Addresses;
+use super::material::Machine;
 use super::runner::Bootstrap;
 
 /// What was seen of a node.
@@ -16,8 +16,8 @@ pub enum Condition {
 
 impl Bootstrap {
     /// Asks one node, once, which of its steps do not hold.
-    pub async fn observe(&self, slot: &str, role: Role, at: Addresses) -> Condition {
-        match self.unsatisfied(slot, role, at).await {
+    pub async fn observe(&self, slot: &str, role: Role, machine: &Machine) -> Condition {
+        match self.unsatisfied(slot, role, machine).await {
             Ok(steps) => Condition::Unsatisfied(steps),
             Err(error) => Condition::Unknown(base::chain(&error)),
         }

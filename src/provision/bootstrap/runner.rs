@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 use super::binary::NodeBinary;
 use super::distribution::{DISTRIBUTIONS, Distribution};
 use super::host_keys::HostKeys;
-use super::material::{Addresses, LeafKind, Material, MaterialError, Vault, leaves_of};
+use super::material::{Addresses, LeafKind, Machine, Material, MaterialError, Vault, leaves_of};
 use super::script::{self, Facts, Node, Script, ScriptError};
 use super::template::{self, HostKeyMake, TemplateError};
 use super::user_data::{self, UserDataError};
@@ -39,6 +39,8 @@ pub struct Settings {
     pub config: Config,
     /// The cluster's uid.
     pub uid: String,
+    /// The region it is in.
+    pub region: String,
     /// What goes onto the nodes.
     pub binary: NodeBinary,
     /// Whether nodes are dialled by their public addresses.
@@ -139,7 +141,7 @@ struct Run<'a> {
     slot: &'a str,
     role: Role,
     step: Step,
-    at: Addresses,
+    machine: &'a Machine,
     waiting: Waiting<'a>,
 }
 
@@ -188,13 +190,13 @@ impl Bootstrap {
         slot: &str,
         role: Role,
         step: Step,
-        at: Addresses,
+        machine: &Machine,
         waiting: Waiting<'_>,
     ) -> Result<(), BootstrapError> {
         if role == Role::Master {
-            locked(&self.masters).insert(slot.to_owned(), at.private);
+            locked(&self.masters).insert(slot.to_owned(), machine.at.private);
         }
-        let run = Run { bootstrap: self, slot, role, step, at, waiting };
+        let run = Run { bootstrap: self, slot, role, step, machine, waiting };
         match self.shutdown.race(run.run()).await {
             // After Ctrl-C sessions end under their steps: that is no failure, and the next run tells a real one.
             Some(Err(_)) | None if self.shutdown.is_triggered() => {
@@ -210,9 +212,9 @@ impl Bootstrap {
         &self,
         slot: &str,
         role: Role,
-        at: Addresses,
+        machine: &Machine,
     ) -> Result<Vec<Step>, BootstrapError> {
-        let run = Run { bootstrap: self, slot, role, step: Step::Reach, at, waiting: &|_, _| {} };
+        let run = Run { bootstrap: self, slot, role, step: Step::Reach, machine, waiting: &|_, _| {} };
         run.look().await
     }
 
@@ -312,7 +314,7 @@ impl Run<'_> {
         if keys.single_use.take().is_some() {
             // The new key must answer before the old one is struck out for good.
             locked(&self.bootstrap.sessions).remove(self.slot);
-            let mut target = self.bootstrap.target(self.slot, self.at)?;
+            let mut target = self.bootstrap.target(self.slot, self.machine.at)?;
             target.accepted.retain(|key| Some(key.line()) == keys.own);
             self.connect_to(&target, SHORT).await?;
             keys.save(vault, self.slot)?;
@@ -397,7 +399,8 @@ impl Run<'_> {
 
     fn leaves_current(&self) -> Result<bool, MaterialError> {
         let config = &self.bootstrap.settings.config;
-        let current = |kind: &LeafKind| self.bootstrap.material.current(config, self.slot, *kind, self.at);
+        let current =
+            |kind: &LeafKind| self.bootstrap.material.current(config, self.slot, *kind, self.machine.at);
         for kind in leaves_of(self.role) {
             if current(kind)?.is_none() {
                 return Ok(false);
@@ -432,11 +435,12 @@ impl Run<'_> {
             uid: &settings.uid,
             slot: self.slot,
             role: self.role,
-            at: self.at,
+            machine: self.machine,
             facts: &facts,
             digest: &settings.binary.digest,
             uploaded,
-            masters: if self.role == Role::Worker { &masters } else { &[] },
+            region: &settings.region,
+            masters: &masters,
         };
         Ok(script::render(&node, &self.bootstrap.material, script, fix)?)
     }
@@ -463,7 +467,7 @@ impl Run<'_> {
     }
 
     async fn connect(&self, patience: Duration) -> Result<Arc<dyn Session>, BootstrapError> {
-        let target = self.bootstrap.target(self.slot, self.at)?;
+        let target = self.bootstrap.target(self.slot, self.machine.at)?;
         self.connect_to(&target, patience).await
     }
 

@@ -6,8 +6,11 @@ use plan::{Role, Step};
 
 use super::distribution::Distribution;
 use super::files::{Content, ManagedFile};
-use super::material::{Addresses, LeafKind, Material, MaterialError, leaves_of};
-use super::template::{self, ArtifactsService, Body, ContainerdConfig, EtcdService, TemplateError};
+use super::material::{LeafKind, Machine, Material, MaterialError, api_name, leaves_of};
+use super::template::{
+    self, AgentConfig, AgentService, ArtifactsService, Body, ContainerdConfig, EtcdService, Label,
+    ServerService, TaintView, TemplateError,
+};
 use plan::config::Config;
 
 /// A step that is a script on the node.
@@ -21,7 +24,9 @@ pub(super) enum Script {
     Etcd,
     Artifacts,
     Containerd,
-    Verify,
+    Server,
+    Agent,
+    Ready,
 }
 
 impl Script {
@@ -37,7 +42,9 @@ impl Script {
             Step::Etcd => Self::Etcd,
             Step::Artifacts => Self::Artifacts,
             Step::Containerd => Self::Containerd,
-            Step::Verify => Self::Verify,
+            Step::Server => Self::Server,
+            Step::Agent => Self::Agent,
+            Step::Ready => Self::Ready,
         })
     }
 
@@ -52,7 +59,9 @@ impl Script {
             Self::Etcd => "etcd.sh",
             Self::Artifacts => "artifacts.sh",
             Self::Containerd => "containerd.sh",
-            Self::Verify => "verify.sh",
+            Self::Server => "server.sh",
+            Self::Agent => "agent.sh",
+            Self::Ready => "ready.sh",
         }
     }
 
@@ -63,7 +72,9 @@ impl Script {
             Self::Etcd => &["cluster-etcd"],
             Self::Artifacts => &["cluster-artifacts"],
             Self::Containerd => &["containerd"],
-            Self::Verify => &["cluster-etcd", "containerd"],
+            Self::Server => &["cluster-server"],
+            Self::Agent => &["cluster-agent"],
+            Self::Ready => &["cluster-agent", "cluster-server", "containerd"],
             Self::Packages | Self::Kernel | Self::Binary | Self::Certificates => &[],
         }
     }
@@ -85,13 +96,14 @@ pub(super) struct Node<'a> {
     pub(super) uid: &'a str,
     pub(super) slot: &'a str,
     pub(super) role: Role,
-    pub(super) at: Addresses,
+    pub(super) region: &'a str,
+    pub(super) machine: &'a Machine,
     pub(super) facts: &'a Facts,
     /// SHA-256 of the binary.
     pub(super) digest: &'a str,
     /// Where the compressed binary was uploaded to.
     pub(super) uploaded: Option<&'a str>,
-    /// Private addresses of the masters that hand the binary on.
+    /// Private addresses of the masters.
     pub(super) masters: &'a [std::net::Ipv4Addr],
 }
 
@@ -113,11 +125,9 @@ pub(super) fn render(
 ) -> Result<String, ScriptError> {
     let files = files(node, material, script)?;
     let packages = node.facts.distribution.packages(node.role);
-    let sources: Vec<String> = node
-        .masters
-        .iter()
-        .map(|master| format!("https://{master}:6444/binaries/sha256:{}", node.digest))
-        .collect();
+    let from_others = node.masters.iter().filter(|_| node.role == Role::Worker);
+    let sources: Vec<String> =
+        from_others.map(|master| format!("https://{master}:6444/binaries/sha256:{}", node.digest)).collect();
     let body = Body {
         packages: &packages,
         digest: node.digest,
@@ -155,13 +165,13 @@ fn files(node: &Node<'_>, material: &Material, script: Script) -> Result<Vec<Man
             "/etc/systemd/system/cluster-etcd.service",
             template::render(&EtcdService {
                 name: node.slot,
-                address: node.at.private.to_string(),
+                address: node.machine.at.private.to_string(),
                 token: node.uid,
             })?,
         )],
         Script::Artifacts => vec![ManagedFile::public(
             "/etc/systemd/system/cluster-artifacts.service",
-            template::render(&ArtifactsService { address: node.at.private.to_string() })?,
+            template::render(&ArtifactsService { address: node.machine.at.private.to_string() })?,
         )],
         Script::Containerd => vec![ManagedFile::public(
             "/etc/containerd/config.toml",
@@ -170,8 +180,67 @@ fn files(node: &Node<'_>, material: &Material, script: Script) -> Result<Vec<Man
                 systemd_cgroup: node.facts.cgroup_v2,
             })?,
         )],
-        Script::Packages | Script::Binary | Script::Verify => Vec::new(),
+        Script::Server => vec![ManagedFile::public(
+            "/etc/systemd/system/cluster-server.service",
+            template::render(&ServerService {
+                address: node.machine.at.private.to_string(),
+                name: node.slot,
+                service_network: node.config.network.service_cidr.to_string(),
+                pod_network: node.config.network.pod_cidr.to_string(),
+            })?,
+        )],
+        Script::Agent => vec![
+            ManagedFile::public("/etc/cluster/agent.yaml", template::render(&agent(node))?),
+            ManagedFile::public(
+                "/etc/systemd/system/cluster-agent.service",
+                template::render(&AgentService {})?,
+            ),
+        ],
+        Script::Packages | Script::Binary | Script::Ready => Vec::new(),
     })
+}
+
+/// What the agent is told of its machine and its cluster.
+fn agent<'a>(node: &Node<'a>) -> AgentConfig<'a> {
+    let Node { config, machine, .. } = node;
+    let group = config.workers.iter().find(|group| is_of(node.slot, &group.name));
+    let label = |key: &str, value: &str| Label { key: key.to_owned(), value: value.to_owned() };
+    let mut labels = vec![
+        label("node.kubernetes.io/instance-type", &machine.instance_type),
+        label("topology.kubernetes.io/region", node.region),
+        label("topology.kubernetes.io/zone", &machine.zone),
+    ];
+    labels.extend(group.iter().flat_map(|group| &group.labels).map(|(key, value)| label(key, value)));
+    let taint = |key: &str, value: &str, effect: &str| TaintView {
+        key: key.to_owned(),
+        value: value.to_owned(),
+        effect: effect.to_owned(),
+    };
+    let mut taints = Vec::new();
+    if node.role == Role::Master {
+        taints.push(taint("node-role.kubernetes.io/control-plane", "", "NoSchedule"));
+    }
+    let given = group.iter().flat_map(|group| &group.taints);
+    taints.extend(given.map(|given| taint(&given.key, &given.value, given.effect.as_str())));
+    AgentConfig {
+        node: node.slot,
+        address: machine.at.private.to_string(),
+        external_address: machine.at.public.map(|address| address.to_string()),
+        provider_id: format!("aws:///{}/{}", machine.zone, machine.id),
+        labels,
+        taints,
+        api_servers: node.masters.iter().map(|master| format!("{master}:6443")).collect(),
+        api_server_name: api_name(&config.name),
+        cluster_dns: config.network.service_cidr.hosts().nth(9).map(|ip| ip.to_string()).unwrap_or_default(),
+        pod_network: config.network.pod_cidr.to_string(),
+        service_network: config.network.service_cidr.to_string(),
+        service_ports: config.access.service_ports.clone(),
+    }
+}
+
+/// Whether a slot is one of this group's.
+fn is_of(slot: &str, group: &str) -> bool {
+    slot.rsplit_once('-').is_some_and(|(name, _)| name == group)
 }
 
 fn certificates(node: &Node<'_>, material: &Material) -> Result<Vec<ManagedFile>, ScriptError> {
@@ -179,12 +248,16 @@ fn certificates(node: &Node<'_>, material: &Material) -> Result<Vec<ManagedFile>
     let mut files = vec![ManagedFile::public(&format!("{FOLDER}/ca.crt"), material.cluster_ca().to_owned())];
     if node.role == Role::Master {
         files.push(ManagedFile::public(&format!("{FOLDER}/etcd/ca.crt"), material.etcd_ca().to_owned()));
+        for (name, key) in [("ca", material.cluster_ca_key()), ("sa", material.tokens_key())] {
+            files.push(ManagedFile::private(&format!("{FOLDER}/{name}.key"), "root:root", key.clone()));
+        }
     }
     for kind in leaves_of(node.role) {
-        let leaf = material.leaf(node.config, node.slot, *kind, node.at)?;
+        let leaf = material.leaf(node.config, node.slot, *kind, node.machine.at)?;
         let (path, owner) = match kind {
             LeafKind::Node => (format!("{FOLDER}/node"), "root:root"),
             LeafKind::ApiServer => (format!("{FOLDER}/apiserver"), "root:root"),
+            LeafKind::KubeletClient => (format!("{FOLDER}/kubelet-client"), "root:root"),
             LeafKind::EtcdMember => (format!("{FOLDER}/etcd/member"), "root:etcd"),
             LeafKind::EtcdClient => (format!("{FOLDER}/etcd/client"), "root:root"),
         };

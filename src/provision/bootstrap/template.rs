@@ -2,7 +2,7 @@
 //!
 //! The templates are compiled into the binary. Autoescape is off, since none of
 //! them is HTML; instead a value reaches a file only through `sh`, `yaml`,
-//! `toml`, `unit` or `words`, which a test enforces.
+//! `toml`, `unit`, `words` or `numbers`, which a test enforces.
 
 use std::sync::OnceLock;
 
@@ -21,6 +21,9 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("containerd.toml", include_str!("../../../templates/containerd.toml.tera")),
     ("etcd.service", include_str!("../../../templates/etcd.service.tera")),
     ("artifacts.service", include_str!("../../../templates/artifacts.service.tera")),
+    ("server.service", include_str!("../../../templates/server.service.tera")),
+    ("agent.service", include_str!("../../../templates/agent.service.tera")),
+    ("agent.yaml", include_str!("../../../templates/agent.yaml.tera")),
     ("step.sh", include_str!("../../../templates/steps/step.sh.tera")),
     ("host-key-make.sh", include_str!("../../../templates/steps/host-key-make.sh.tera")),
     ("host-key.sh", include_str!("../../../templates/steps/host-key.sh.tera")),
@@ -31,7 +34,9 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("artifacts.sh", include_str!("../../../templates/steps/artifacts.sh.tera")),
     ("etcd.sh", include_str!("../../../templates/steps/etcd.sh.tera")),
     ("containerd.sh", include_str!("../../../templates/steps/containerd.sh.tera")),
-    ("verify.sh", include_str!("../../../templates/steps/verify.sh.tera")),
+    ("server.sh", include_str!("../../../templates/steps/server.sh.tera")),
+    ("agent.sh", include_str!("../../../templates/steps/agent.sh.tera")),
+    ("ready.sh", include_str!("../../../templates/steps/ready.sh.tera")),
 ];
 
 /// A template could not be rendered: a mistake in this program, not of its user.
@@ -70,6 +75,51 @@ pub(super) struct EtcdService<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct ArtifactsService {
     pub(super) address: String,
+}
+
+/// The values of `server.service`.
+#[derive(Debug, Serialize)]
+pub(super) struct ServerService<'a> {
+    pub(super) address: String,
+    pub(super) name: &'a str,
+    pub(super) service_network: String,
+    pub(super) pod_network: String,
+}
+
+/// `agent.service` has no values.
+#[derive(Debug, Serialize)]
+pub(super) struct AgentService {}
+
+/// The values of `agent.yaml`.
+#[derive(Debug, Serialize)]
+pub(super) struct AgentConfig<'a> {
+    pub(super) node: &'a str,
+    pub(super) address: String,
+    pub(super) external_address: Option<String>,
+    pub(super) provider_id: String,
+    pub(super) labels: Vec<Label>,
+    pub(super) taints: Vec<TaintView>,
+    pub(super) api_servers: Vec<String>,
+    pub(super) api_server_name: String,
+    pub(super) cluster_dns: String,
+    pub(super) pod_network: String,
+    pub(super) service_network: String,
+    pub(super) service_ports: Vec<u16>,
+}
+
+/// A Node's label.
+#[derive(Debug, Serialize)]
+pub(super) struct Label {
+    pub(super) key: String,
+    pub(super) value: String,
+}
+
+/// A Node's taint.
+#[derive(Debug, Serialize)]
+pub(super) struct TaintView {
+    pub(super) key: String,
+    pub(super) value: String,
+    pub(super) effect: String,
 }
 
 /// The values of `containerd.toml`.
@@ -121,6 +171,15 @@ impl Template for EtcdService<'_> {
 }
 impl Template for ArtifactsService {
     const NAME: &'static str = "artifacts.service";
+}
+impl Template for ServerService<'_> {
+    const NAME: &'static str = "server.service";
+}
+impl Template for AgentService {
+    const NAME: &'static str = "agent.service";
+}
+impl Template for AgentConfig<'_> {
+    const NAME: &'static str = "agent.yaml";
 }
 impl Template for ContainerdConfig {
     const NAME: &'static str = "containerd.toml";
@@ -178,6 +237,9 @@ fn build() -> TeraResult<Tera> {
     tera.register_filter("words", |words: Vec<String>, _: Kwargs, _: &State<'_>| {
         words.iter().map(|word| shell_quoted(word)).collect::<Vec<_>>().join(" ")
     });
+    tera.register_filter("numbers", |numbers: Vec<u16>, _: Kwargs, _: &State<'_>| {
+        numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    });
     tera.add_raw_templates(TEMPLATES.iter().copied())?;
     Ok(tera)
 }
@@ -213,8 +275,9 @@ mod tests {
         let whole = ["prelude", "body", "file.base64", "systemd_cgroup"];
         for (name, text) in TEMPLATES {
             for value in text.split("{{").skip(1).map(|rest| rest.split("}}").next().unwrap().trim()) {
-                let quoted =
-                    ["| sh", "| yaml", "| toml", "| unit", "| words"].iter().any(|f| value.ends_with(f));
+                let quoted = ["| sh", "| yaml", "| toml", "| unit", "| words", "| numbers"]
+                    .iter()
+                    .any(|f| value.ends_with(f));
                 assert!(quoted || whole.contains(&value), "{name}: {{{{ {value} }}}} has no quoting filter");
             }
         }
@@ -265,6 +328,14 @@ mod snapshots {
             render(&EtcdService { name: "master-0", address: "10.20.0.5".to_owned(), token: ODD }),
             render(&ArtifactsService { address: "10.20.0.5".to_owned() }),
             render(&ContainerdConfig { cgroup: "v2", systemd_cgroup: true }),
+            render(&ServerService {
+                address: "10.20.0.5".to_owned(),
+                name: ODD,
+                service_network: "10.96.0.0/16".to_owned(),
+                pod_network: "10.244.0.0/16".to_owned(),
+            }),
+            render(&AgentService {}),
+            render(&odd_agent()),
             render(&HostKeyMake { prelude: "# prelude", slot: ODD }),
             render(&StepScript {
                 prelude: "# prelude",
@@ -278,6 +349,9 @@ mod snapshots {
             "etcd.service",
             "artifacts.service",
             "containerd.toml",
+            "server.service",
+            "agent.service",
+            "agent.yaml",
             "host-key-make.sh",
             "step.sh",
         ];
@@ -287,6 +361,27 @@ mod snapshots {
         let bodies = TEMPLATES.iter().map(|(name, _)| *name).filter(|name| !whole.contains(name));
         for name in bodies {
             insta::assert_snapshot!(name, render_named(name, &body).unwrap());
+        }
+    }
+
+    fn odd_agent() -> AgentConfig<'static> {
+        AgentConfig {
+            node: "general-0",
+            address: "10.20.0.4".to_owned(),
+            external_address: Some("198.51.100.1".to_owned()),
+            provider_id: "aws:///us-east-1a/i-1".to_owned(),
+            labels: vec![Label { key: "a/b".to_owned(), value: ODD.to_owned() }],
+            taints: vec![TaintView {
+                key: "k".to_owned(),
+                value: ODD.to_owned(),
+                effect: "NoSchedule".to_owned(),
+            }],
+            api_servers: vec!["10.20.0.5:6443".to_owned()],
+            api_server_name: "api.shop.cluster.internal".to_owned(),
+            cluster_dns: "10.96.0.10".to_owned(),
+            pod_network: "10.244.0.0/16".to_owned(),
+            service_network: "10.96.0.0/16".to_owned(),
+            service_ports: Vec::new(),
         }
     }
 

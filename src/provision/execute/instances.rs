@@ -124,8 +124,13 @@ fn look(instance: Option<&Instance>, public: bool, waited: Duration) -> Sight {
     };
     match (instance.state, instance.private_address) {
         (InstanceState::Running, Some(private)) if !public || instance.public_address.is_some() => {
-            let public = instance.public_address;
-            Sight::Ready(NodeAddress { instance_id: instance.id.clone(), private, public })
+            Sight::Ready(NodeAddress {
+                instance_id: instance.id.clone(),
+                private,
+                public: instance.public_address,
+                instance_type: instance.instance_type.clone(),
+                zone: instance.zone.clone(),
+            })
         }
         (InstanceState::Running, Some(_)) => not_yet(
             "running, without a public address",

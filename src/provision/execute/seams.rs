@@ -34,6 +34,10 @@ pub struct NodeAddress {
     pub private: Ipv4Addr,
     /// Public address, if it has one.
     pub public: Option<Ipv4Addr>,
+    /// Instance type.
+    pub instance_type: String,
+    /// Availability zone.
+    pub zone: String,
 }
 
 /// Runs bootstrap steps.

@@ -258,7 +258,7 @@ impl World {
         let before = Step::of_role(role).iter().take_while(|s| **s != step);
         assert!(before.into_iter().all(|s| done.contains(s)), "{slot}: {step} came before its time");
         done.insert(step);
-        if step == Step::Verify {
+        if step == Step::Ready {
             store.write_secret(&format!("established/{slot}"), node.instance_id.as_bytes()).unwrap();
         }
     }
