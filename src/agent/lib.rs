@@ -1,2 +1,22 @@
 //! The agent: registers its machine as a Node, runs the pods bound to it through CRI, and
-//! serves the kubelet's HTTP API.
+//! tells the API what becomes of them (upstream's kubelet).
+//!
+//! What to do is decided by [`pods`]; here it is done. Every pod has a task of its own, so
+//! that one that hangs holds up no other.
+
+mod config;
+mod context;
+mod create;
+mod cri;
+mod images;
+mod node;
+mod objects;
+mod pause;
+mod pod;
+mod probes;
+mod run;
+mod runtime;
+mod volumes;
+
+pub use config::{Config, ConfigError, Taint};
+pub use run::{Options, run};

@@ -72,6 +72,41 @@ pub async fn prepare(server: &Arc<Server>) -> Result<(), LocalError> {
     Ok(())
 }
 
+/// Lets agents see what their network needs: Services, their endpoints, and the other nodes
+/// (the proxy is a part of the agent here).
+pub async fn let_agents_proxy(server: &Arc<Server>) -> Result<(), LocalError> {
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "cluster:agents-proxy"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:node-proxier"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:nodes"}],
+    });
+    ensure(&own(server), "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding).await
+}
+
+/// Keeps the Node of this machine labelled as one of the control plane: it may not say so itself.
+pub async fn keep_role(server: Arc<Server>, node: String) {
+    let client = own(&server);
+    let path = format!("/api/v1/nodes/{node}");
+    let patch = json!({"metadata": {"labels": {"node-role.kubernetes.io/control-plane": ""}}});
+    loop {
+        let found = client.json(Method::GET, &path, &Value::Null).await;
+        let labelled = found
+            .as_ref()
+            .is_ok_and(|node| api::meta::label(node, "node-role.kubernetes.io/control-plane").is_some());
+        if found.is_ok() && !labelled {
+            let done = client.typed(Method::PATCH, &path, "application/merge-patch+json", &patch).await;
+            if let Err(error) = done {
+                tracing::warn!(%error, node, "the node could not be labelled as one of the control plane");
+            }
+        }
+        if server.shutdown.race(server.clock.sleep(SAY)).await.is_none() {
+            return;
+        }
+    }
+}
+
 /// Creates an object where it is missing.
 async fn ensure(client: &Local, collection: &str, object: Value) -> Result<(), LocalError> {
     let path = format!("{collection}/{}", api::meta::name(&object));

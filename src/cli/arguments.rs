@@ -39,6 +39,9 @@ pub(crate) enum Command {
     Down(Down),
     /// Serve the Kubernetes API on this machine, from a folder
     Server(Server),
+    /// Run the pods of this machine, their network and DNS (as `cluster up` has nodes do)
+    #[command(hide = true)]
+    Agent(Agent),
     /// Save everything that a server keeps, or make a store of what was saved
     #[command(subcommand)]
     Snapshot(Snapshot),
@@ -206,6 +209,14 @@ pub(crate) enum ServerPart {
     Api,
     /// The controllers without which clients fail
     Controllers,
+}
+
+/// What an agent is started with.
+#[derive(Debug, Args)]
+pub(crate) struct Agent {
+    /// The file that tells it of its machine and its cluster
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
 }
 
 /// How etcd is reached, where it keeps the objects.

@@ -1,6 +1,7 @@
 //! The commands: a file each. They wire parts together and print; they decide nothing.
 
 mod access;
+mod agent;
 mod arguments;
 mod ask;
 mod completions;
@@ -79,6 +80,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Pki(arguments) => pki::run(&arguments).await,
         Command::Down(arguments) => down::run(&arguments).await,
         Command::Server(arguments) => server::run(&arguments).await,
+        Command::Agent(arguments) => agent::run(&arguments).await,
         Command::Snapshot(command) => snapshot::run(&command).await,
         Command::Node(command) => node::run(&command).await,
         Command::Completions { shell } => completions::run(shell),

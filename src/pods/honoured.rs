@@ -75,9 +75,30 @@ const OF_CONTAINERS: &[&str] = &[
     "lifecycle.preStop.exec.*",
     "lifecycle.preStop.httpGet.*",
     "lifecycle.preStop.sleep.*",
-    "livenessProbe.*",
-    "readinessProbe.*",
-    "startupProbe.*",
+    "livenessProbe.exec.*",
+    "livenessProbe.failureThreshold",
+    "livenessProbe.httpGet.*",
+    "livenessProbe.initialDelaySeconds",
+    "livenessProbe.periodSeconds",
+    "livenessProbe.successThreshold",
+    "livenessProbe.tcpSocket.*",
+    "livenessProbe.timeoutSeconds",
+    "readinessProbe.exec.*",
+    "readinessProbe.failureThreshold",
+    "readinessProbe.httpGet.*",
+    "readinessProbe.initialDelaySeconds",
+    "readinessProbe.periodSeconds",
+    "readinessProbe.successThreshold",
+    "readinessProbe.tcpSocket.*",
+    "readinessProbe.timeoutSeconds",
+    "startupProbe.exec.*",
+    "startupProbe.failureThreshold",
+    "startupProbe.httpGet.*",
+    "startupProbe.initialDelaySeconds",
+    "startupProbe.periodSeconds",
+    "startupProbe.successThreshold",
+    "startupProbe.tcpSocket.*",
+    "startupProbe.timeoutSeconds",
     "name",
     "ports.*",
     "resources.limits.*",
@@ -120,11 +141,22 @@ pub fn refusal(pod: &Value) -> Option<String> {
         for (index, container) in value.as_array().into_iter().flatten().enumerate() {
             for (inner, value) in container.as_object().into_iter().flatten() {
                 let shown = format!("{field}[{index}].{inner}");
+                found = found.or_else(|| over_tls(&shown, value));
                 found = found.or_else(|| walk(OF_CONTAINERS, inner, &shown, value));
             }
         }
     }
     found.map(|path| format!("spec.{path} is not supported by this node"))
+}
+
+/// A probe or hook that would have to be asked over TLS.
+fn over_tls(shown: &str, value: &Value) -> Option<String> {
+    let asks = |how: &Value| how["httpGet"]["scheme"] == "HTTPS";
+    if asks(value) {
+        return Some(format!("{shown}.httpGet.scheme: HTTPS"));
+    }
+    let hook = ["postStart", "preStop"].into_iter().find(|hook| asks(&value[*hook]));
+    hook.map(|hook| format!("{shown}.{hook}.httpGet.scheme: HTTPS"))
 }
 
 /// The first path at or below `path` that the table does not hold.

@@ -88,6 +88,9 @@ pub(super) async fn run(arguments: &arguments::Server) -> anyhow::Result<ExitCod
     });
     let serving = tokio::spawn(serve::serve(listener, Some(tls), Arc::clone(&server), shutdown.clone()));
     start::prepare(&server).await.context("make what every cluster has")?;
+    start::let_agents_proxy(&server).await.context("let agents see Services")?;
+    let role =
+        arguments.node_name.clone().map(|node| tokio::spawn(start::keep_role(Arc::clone(&server), node)));
     let service = tokio::spawn(start::keep_service(Arc::clone(&server), advertised));
     let with_controllers = arguments.parts.contains(&ServerPart::Controllers);
     let controllers = with_controllers.then(|| tokio::spawn(manager::run(Arc::clone(&server))));
@@ -103,7 +106,7 @@ pub(super) async fn run(arguments: &arguments::Server) -> anyhow::Result<ExitCod
     notify::ready().context("tell systemd that the server is ready")?;
     shutdown.triggered().await;
     // Requests first, then what feeds them.
-    for part in controllers.into_iter().chain([serving, service, saving, compaction, cache]) {
+    for part in controllers.into_iter().chain(role).chain([serving, service, saving, compaction, cache]) {
         part.await?;
     }
     Ok(ExitCode::SUCCESS)

@@ -29,6 +29,7 @@ pub const DEBIAN_12: Distribution = Distribution {
         "containernetworking-plugins",
         "curl",
         "iproute2",
+        "iptables",
         "kmod",
         "nftables",
         "procps",
