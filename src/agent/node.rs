@@ -226,7 +226,9 @@ pub(crate) async fn keep_status(
     let mut network_ready = network_ready;
     let mut told: Option<(Value, i64)> = None;
     while !shutdown.is_triggered() {
-        let readiness = readiness(&context, *network_ready.borrow_and_update()).await;
+        // Read before anything is awaited: whoever tells must not wait for who hears.
+        let network = *network_ready.borrow_and_update();
+        let readiness = readiness(&context, network).await;
         let images = images(&context).await;
         let now = context.clock.now().as_second();
         let before = client::found(context.api.get(&resource(), &place, View::Whole).await);

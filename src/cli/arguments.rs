@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Status(Status),
     /// Open a shell on a node, or run a command there
     Ssh(Ssh),
+    /// Write the way in for kubectl and every other client
+    Kubeconfig(Kubeconfig),
     /// Show certificates and when they expire
     Pki(Pki),
     /// Remove everything that belongs to the cluster
@@ -140,6 +142,21 @@ pub(crate) struct Ssh {
     /// The command to run there [default: a login shell]
     #[arg(last = true)]
     pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Kubeconfig {
+    #[command(flatten)]
+    pub(crate) file: File,
+    /// The kubeconfig to write to [default: the first of $KUBECONFIG, or ~/.kube/config]
+    #[arg(long, value_name = "FILE", conflicts_with = "print")]
+    pub(crate) output: Option<PathBuf>,
+    /// Make it the current context
+    #[arg(long)]
+    pub(crate) switch: bool,
+    /// Print it instead
+    #[arg(long)]
+    pub(crate) print: bool,
 }
 
 #[derive(Debug, Args)]

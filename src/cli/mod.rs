@@ -13,6 +13,7 @@ mod files;
 mod fleet;
 mod init;
 mod interrupt;
+mod kubeconfig;
 mod man;
 mod node;
 mod notify;
@@ -77,6 +78,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Up(arguments) => up::run(&arguments).await,
         Command::Status(arguments) => status::run(&arguments).await,
         Command::Ssh(arguments) => ssh::run(&arguments).await,
+        Command::Kubeconfig(arguments) => kubeconfig::run(&arguments).await,
         Command::Pki(arguments) => pki::run(&arguments).await,
         Command::Down(arguments) => down::run(&arguments).await,
         Command::Server(arguments) => server::run(&arguments).await,

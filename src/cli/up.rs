@@ -199,7 +199,7 @@ async fn unfinished(work: &Work, error: RunError) -> anyhow::Error {
 
 fn farewell(context: &Context, config: &Config, began: Instant) -> String {
     format!(
-        "\n{} {} is up: {}, {}, in {:.1} s\nnext: `cluster status`, `cluster ssh master-0`; `cluster down` removes it all",
+        "\n{} {} is up: {}, {}, in {:.1} s\nnext: `cluster kubeconfig`, then `kubectl get nodes`; `cluster status`, `cluster ssh master-0`; `cluster down` removes it all",
         output::paint("done:", output::GREEN),
         context.name,
         output::counted(config.masters.count, "master"),

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::owned::controller_reference;
-use super::replica_set::differs;
+use super::replica_set::{differs, with_status};
 use super::rollout::{bounds, grown, proportionally};
 use super::{Owned, keep};
 use crate::events::{Kind, Teller, known};
@@ -582,7 +582,11 @@ impl Controller for Deployments {
     async fn sync(key: Place, facts: Facts, api: Arc<dyn Api>, now: Timestamp) -> Result<Next, ApiError> {
         let decision = decide(&facts, now);
         for action in decision.actions {
+            let noted = matches!(action, Action::Note { .. });
             act(&*api, &key, &facts.deployment, action, now).await?;
+            if noted {
+                break;
+            }
         }
         Ok(decision.again.map_or(Next::Wait, Next::After))
     }
@@ -620,12 +624,8 @@ async fn act(
                         return Ok(());
                     }
                     let count = meta::int_at(deployment, "status.collisionCount") + 1;
-                    let patch = json!({"status": {"collisionCount": count}});
-                    api.write(
-                        &deployments,
-                        Write::Merge { place: key.clone(), subresource: Some("status"), patch },
-                    )
-                    .await?;
+                    api.write(&deployments, with_status(deployment, json!({"collisionCount": count})))
+                        .await?;
                 }
                 Err(error) => return Err(error),
             }
@@ -647,8 +647,12 @@ async fn act(
             api.write(&sets, merge(place, json!({"metadata": {"annotations": annotations}}))).await?;
         }
         Action::Note { revision } => {
-            let patch = json!({"metadata": {"annotations": {REVISION: revision}}});
-            api.write(&deployments, merge(key.clone(), patch)).await?;
+            let mut object = deployment.clone();
+            meta::fields(meta::entry(&mut object, "metadata.annotations"))
+                .insert(REVISION.to_owned(), json!(revision));
+            let update = Write::Update { place: key.clone(), subresource: None, object };
+            // The status is written by the sync that follows: this version is gone.
+            api.write(&deployments, update).await?;
         }
         Action::Delete(set) => {
             let delete = Write::Delete {
@@ -660,9 +664,7 @@ async fn act(
             client::found(api.write(&sets, delete).await)?;
         }
         Action::Status(status) => {
-            let patch = json!({"metadata": {"uid": meta::uid(deployment)}, "status": status});
-            api.write(&deployments, Write::Merge { place: key.clone(), subresource: Some("status"), patch })
-                .await?;
+            api.write(&deployments, with_status(deployment, status)).await?;
         }
     }
     Ok(())

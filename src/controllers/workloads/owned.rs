@@ -94,6 +94,22 @@ impl PodState {
 struct Unseen {
     made: BTreeSet<Arc<str>>,
     removed: BTreeSet<Arc<str>>,
+    /// Pods that are being made: their watch may be faster than the reply.
+    under_way: usize,
+    /// Pods that were seen while others were under way.
+    seen: BTreeSet<Arc<str>>,
+}
+
+impl Unseen {
+    fn made(&mut self, uid: Option<&str>) {
+        self.under_way = self.under_way.saturating_sub(1);
+        if let Some(uid) = uid.filter(|uid| !self.seen.contains(*uid)) {
+            self.made.insert(uid.into());
+        }
+        if self.under_way == 0 {
+            self.seen.clear();
+        }
+    }
 }
 
 /// Shared between the projection and syncs.
@@ -151,7 +167,9 @@ impl Owned {
     fn seen(&self, state: &PodState, removed: bool) {
         let Some(owner) = &state.owner else { return };
         if let Some(unseen) = lock(&self.expected).get_mut(owner) {
-            unseen.made.remove(&state.uid);
+            if !unseen.made.remove(&state.uid) && unseen.under_way > 0 {
+                unseen.seen.insert(Arc::clone(&state.uid));
+            }
             if removed {
                 unseen.removed.remove(&state.uid);
             }
@@ -193,7 +211,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    fn expect(&self, note: impl FnOnce(&mut Unseen) -> bool) {
+    fn expect(&self, note: impl FnOnce(&mut Unseen)) {
         note(lock(&self.expected).entry(meta::uid(&self.owner).into()).or_default());
     }
 
@@ -230,14 +248,16 @@ impl Writer {
 
     async fn make_one(&self, api: &dyn Api, pod: Value, now: Timestamp) -> Result<(), ApiError> {
         let namespace = pod["metadata"]["namespace"].as_str().map(Arc::from);
+        self.expect(|unseen| unseen.under_way += 1);
         match api.write(&known("", "v1", "pods", "Pod"), Write::Create { namespace, object: pod }).await {
             Ok(made) => {
-                self.expect(|unseen| unseen.made.insert(meta::uid(&made).into()));
+                self.expect(|unseen| unseen.made(Some(meta::uid(&made))));
                 let message = format!("Created pod: {}", meta::name(&made));
                 self.teller.tell(api, &self.owner, Kind::Normal, "SuccessfulCreate", &message, now).await;
                 Ok(())
             }
             Err(error) => {
+                self.expect(|unseen| unseen.made(None));
                 let message = format!("Error creating: {error}");
                 self.teller.tell(api, &self.owner, Kind::Warning, "FailedCreate", &message, now).await;
                 Err(error)
@@ -259,7 +279,7 @@ impl Writer {
     }
 
     async fn remove_one(&self, api: &dyn Api, pod: &PodState, now: Timestamp) -> Result<(), ApiError> {
-        self.expect(|unseen| unseen.removed.insert(Arc::clone(&pod.uid)));
+        self.expect(|unseen| drop(unseen.removed.replace(Arc::clone(&pod.uid))));
         let delete = Write::Delete {
             place: pod.place.clone(),
             propagation: Propagation::Background,
@@ -268,7 +288,7 @@ impl Writer {
         };
         let result = api.write(&known("", "v1", "pods", "Pod"), delete).await;
         if result.is_err() {
-            self.expect(|unseen| unseen.removed.remove(&pod.uid));
+            self.expect(|unseen| drop(unseen.removed.take(&pod.uid)));
         }
         match result {
             Err(error) if !error.is_not_found() => {

@@ -110,6 +110,15 @@ fn rank(pod: &PodState, all: &[PodState]) -> impl Ord + use<> {
     )
 }
 
+/// The object with another status; its version counts.
+pub(super) fn with_status(object: &Value, status: Value) -> Write {
+    let mut object = object.clone();
+    for (field, value) in status.as_object().into_iter().flatten() {
+        object["status"][field] = value.clone();
+    }
+    Write::Update { place: Place::of(&object), subresource: Some("status"), object }
+}
+
 /// The condition of a set whose pods cannot be made; its time is that of the first such failure.
 fn failure(before: &Value, message: &str, now: Timestamp) -> Value {
     if before["type"] == "ReplicaFailure" && before["message"] == message {
@@ -179,7 +188,7 @@ impl Controller for ReplicaSets {
         Some(Facts { set: Arc::clone(set), pods, orphans, writer: self.pods.writer(set, TELLER) })
     }
 
-    async fn sync(key: Place, facts: Facts, api: Arc<dyn Api>, now: Timestamp) -> Result<Next, ApiError> {
+    async fn sync(_key: Place, facts: Facts, api: Arc<dyn Api>, now: Timestamp) -> Result<Next, ApiError> {
         let Facts { set, pods, orphans, writer } = facts;
         let decision = decide(&set, pods, orphans, now);
         for pod in &decision.adopt {
@@ -197,9 +206,8 @@ impl Controller for ReplicaSets {
             Err(error) => json!([failure(&set["status"]["conditions"][0], &error.to_string(), now)]),
         };
         if differs(&set["status"], &status) {
-            let patch = json!({"metadata": {"uid": meta::uid(&set)}, "status": status});
-            let write = Write::Merge { place: key, subresource: Some("status"), patch };
-            api.write(&known("apps", "v1", "replicasets", "ReplicaSet"), write).await?;
+            let resource = known("apps", "v1", "replicasets", "ReplicaSet");
+            api.write(&resource, with_status(&set, status)).await?;
         }
         made?;
         Ok(decision.again.map_or(Next::Wait, Next::After))
