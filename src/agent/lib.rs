@@ -9,6 +9,7 @@ mod context;
 mod create;
 mod cri;
 mod images;
+mod log;
 mod node;
 mod objects;
 mod pause;
@@ -16,6 +17,7 @@ mod pod;
 mod probes;
 mod run;
 mod runtime;
+mod server;
 mod volumes;
 
 pub use config::{Config, ConfigError, Taint};

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::config::Config;
 use crate::context::{Context, POD_UID, core};
 use crate::pod::{self, Heard};
-use crate::{node, pause, runtime};
+use crate::{node, pause, runtime, server};
 
 /// How often the runtime is asked for what changed by itself.
 const RELIST: Duration = Duration::from_secs(1);
@@ -66,7 +66,8 @@ pub async fn run(options: Options, registered: impl FnOnce() + Send) {
     registered();
     let status = node::keep_status(Arc::clone(&context), machine, network, shutdown.clone());
     let lease = node::keep_lease(Arc::clone(&context), shutdown.clone());
-    tokio::join!(status, lease, keep_pods(Arc::clone(&context), shutdown.clone()));
+    let serving = server::serve(Arc::clone(&context), shutdown.clone());
+    tokio::join!(status, lease, serving, keep_pods(Arc::clone(&context), shutdown.clone()));
 }
 
 async fn runtime_version(cri: &crate::cri::Cri, clock: &dyn Clock) -> String {

@@ -36,6 +36,8 @@ pub struct Options {
     pub pod_network: (Ipv4Addr, u8),
     /// Node ports, both included.
     pub node_ports: (u16, u16),
+    /// What agents are connected to with; none where there are none.
+    pub agents: Option<Arc<rustls::ClientConfig>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Identifiers.
@@ -60,6 +62,7 @@ pub struct Server {
     pub(crate) metrics: Metrics,
     pub(crate) openapi: OpenApi,
     pub(crate) columns: Columns,
+    pub(crate) agents: Option<Arc<rustls::ClientConfig>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) random: SystemRandom,
@@ -98,6 +101,7 @@ impl Server {
             metrics: Metrics::default(),
             openapi: OpenApi::default(),
             columns: Columns::default(),
+            agents: options.agents,
             clock: options.clock,
             ids: options.ids,
             random: SystemRandom::new(),

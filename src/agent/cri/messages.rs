@@ -230,6 +230,29 @@ messages! {
     StatusAnswer { #[prost(message, optional, tag = "1")] status: Option<RuntimeStatus>, }
 }
 
+messages! {
+    Exec {
+        #[prost(string, tag = "1")] id: String,
+        #[prost(string, repeated, tag = "2")] command: Vec<String>,
+        #[prost(bool, tag = "3")] tty: bool,
+        #[prost(bool, tag = "4")] stdin: bool,
+        #[prost(bool, tag = "5")] stdout: bool,
+        #[prost(bool, tag = "6")] stderr: bool,
+    }
+    Attach {
+        #[prost(string, tag = "1")] id: String,
+        #[prost(bool, tag = "2")] stdin: bool,
+        #[prost(bool, tag = "3")] tty: bool,
+        #[prost(bool, tag = "4")] stdout: bool,
+        #[prost(bool, tag = "5")] stderr: bool,
+    }
+    PortForward {
+        #[prost(string, tag = "1")] sandbox: String,
+        #[prost(int32, repeated, tag = "2")] ports: Vec<i32>,
+    }
+    Url { #[prost(string, tag = "1")] url: String, }
+}
+
 /// A container's state that is running.
 pub(crate) const RUNNING: i32 = 1;
 /// A container's state that has ended.

@@ -196,6 +196,24 @@ impl Cri {
         self.call("/runtime.v1.RuntimeService/ExecSync", ask, patience).await
     }
 
+    /// Where a command in a container can be run and talked to.
+    pub(crate) async fn exec_url(&self, ask: m::Exec) -> Result<String, CriError> {
+        let answer: m::Url = self.call("/runtime.v1.RuntimeService/Exec", ask, USUAL).await?;
+        Ok(answer.url)
+    }
+
+    /// Where a container's own process can be talked to.
+    pub(crate) async fn attach_url(&self, ask: m::Attach) -> Result<String, CriError> {
+        let answer: m::Url = self.call("/runtime.v1.RuntimeService/Attach", ask, USUAL).await?;
+        Ok(answer.url)
+    }
+
+    /// Where a pod's ports can be reached.
+    pub(crate) async fn forward_url(&self, ask: m::PortForward) -> Result<String, CriError> {
+        let answer: m::Url = self.call("/runtime.v1.RuntimeService/PortForward", ask, USUAL).await?;
+        Ok(answer.url)
+    }
+
     /// An image that is here.
     pub(crate) async fn image(&self, name: &str) -> Result<Option<m::Image>, CriError> {
         let ask = m::ImageRequest { image: Some(m::ImageSpec { image: name.to_owned() }) };

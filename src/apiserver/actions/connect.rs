@@ -1,11 +1,12 @@
 //! Connections to what runs: log, exec, attach, portforward, proxy. What can be known without
-//! a node is answered here; the way to nodes is not there yet, and says so.
+//! a node is answered here; the rest is the agent's. Proxies are not there yet, and say so.
 
 use api::field_error::{At, Errors, Path};
 use api::meta;
 use api::status::{Qualified, Status};
 use serde_json::Value;
 
+use super::tunnel;
 use crate::exchange::{Exchange, Scope};
 use crate::http::Response;
 use crate::options::number;
@@ -30,7 +31,7 @@ pub async fn answer(server: &Server, exchange: &Exchange, scope: &Scope, part: &
     let entry = entry.ok_or_else(|| commit::not_found(scope, name))?;
     let object: Value = serde_json::from_slice(entry.bytes()).map_err(Status::internal)?;
     match &*scope.kind.kind {
-        "Pod" => pod(exchange, &object, part),
+        "Pod" => pod(server, exchange, &object, part).await,
         "Service" => service(server, &info.namespace, name),
         _ => Err(no_way(name)),
     }
@@ -41,7 +42,7 @@ fn no_way(name: &str) -> crate::refusal::Refusal {
     Status::unavailable(says).into()
 }
 
-fn pod(exchange: &Exchange, pod: &Value, part: &str) -> Result<Response> {
+async fn pod(server: &Server, exchange: &Exchange, pod: &Value, part: &str) -> Result<Response> {
     if part != "proxy" && part != "portforward" {
         check_container(exchange.query.text("container"), pod)?;
     }
@@ -53,8 +54,52 @@ fn pod(exchange: &Exchange, pod: &Value, part: &str) -> Result<Response> {
             let says = format!("pod {} does not have a host assigned", meta::name(pod));
             Err(Status::bad_request(says).into())
         }
+        (false, "log" | "exec" | "attach" | "portforward") => {
+            let container = exchange.query.text("container");
+            let first =
+                meta::list_at(pod, "spec.containers").first().map_or("", |one| meta::str_at(one, "name"));
+            let container = if container.is_empty() { first } else { container };
+            let (namespace, name) = (meta::namespace(pod), meta::name(pod));
+            let path = match part {
+                "log" => format!("/containerLogs/{namespace}/{name}/{container}?{}", log_query(exchange)),
+                "portforward" => {
+                    format!("/portForward/{namespace}/{name}?{}", repeated(exchange, "ports", "port"))
+                }
+                part => format!("/{part}/{namespace}/{name}/{container}?{}", stream_query(exchange)),
+            };
+            tunnel::forward(server, exchange, node, &path).await
+        }
         (false, _) => Err(no_way(node)),
     }
+}
+
+fn log_query(exchange: &Exchange) -> String {
+    let fields = ["follow", "previous", "timestamps", "tailLines", "limitBytes", "sinceSeconds", "sinceTime"];
+    let given =
+        fields.iter().filter_map(|field| Some(format!("{field}={}", encoded(exchange.query.get(field)?))));
+    given.collect::<Vec<_>>().join("&")
+}
+
+/// The streams asked for, in the agent's words.
+fn stream_query(exchange: &Exchange) -> String {
+    let streams = [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")];
+    let given =
+        streams.iter().filter(|(field, _)| exchange.query.flag(field)).map(|(_, word)| format!("{word}=1"));
+    let given: Vec<String> = given.collect();
+    format!("{}&{}", given.join("&"), repeated(exchange, "command", "command"))
+}
+
+fn repeated(exchange: &Exchange, field: &str, word: &str) -> String {
+    let all: Vec<String> =
+        exchange.query.all(field).map(|value| format!("{word}={}", encoded(value))).collect();
+    all.join("&")
+}
+
+fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 /// A container must be one of the pod's; it may be left out where there is only one.

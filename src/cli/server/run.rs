@@ -49,6 +49,12 @@ pub(super) async fn run(arguments: &arguments::Server) -> anyhow::Result<ExitCod
         Storage::Embedded(store) => Some(snapshots::Door::open(&arguments.data_dir, Arc::clone(store))?),
         Storage::Etcd(_) => None,
     };
+    let (certificate, key) = &identity.kubelet_client;
+    let to_agents = client::tls::Credentials {
+        authority_pem: identity.authority_pem.clone(),
+        certificate: Some((certificate.clone(), key.expose().to_owned())),
+        token: None,
+    };
     let options = Options {
         store: storage.store(),
         registry: api::kinds::registry(),
@@ -59,6 +65,7 @@ pub(super) async fn run(arguments: &arguments::Server) -> anyhow::Result<ExitCod
         service_network: (arguments.service_network.network(), arguments.service_network.prefix_len()),
         pod_network: (arguments.pod_network.network(), arguments.pod_network.prefix_len()),
         node_ports: (arguments.node_ports.first, arguments.node_ports.last),
+        agents: Some(Arc::new(to_agents.config(&["http/1.1"]).context("the certificate for agents")?)),
         clock: Arc::new(clock),
         ids: Arc::new(RandomIds),
         shutdown: shutdown.clone(),
@@ -88,7 +95,9 @@ pub(super) async fn run(arguments: &arguments::Server) -> anyhow::Result<ExitCod
     });
     let serving = tokio::spawn(serve::serve(listener, Some(tls), Arc::clone(&server), shutdown.clone()));
     start::prepare(&server).await.context("make what every cluster has")?;
-    start::let_agents_proxy(&server).await.context("let agents see Services")?;
+    if arguments.node_name.is_some() {
+        start::let_agents_proxy(&server).await.context("let agents see Services")?;
+    }
     let role =
         arguments.node_name.clone().map(|node| tokio::spawn(start::keep_role(Arc::clone(&server), node)));
     let service = tokio::spawn(start::keep_service(Arc::clone(&server), advertised));

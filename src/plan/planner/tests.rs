@@ -175,7 +175,8 @@ fn a_further_worker_adds_its_machine_and_its_zone() {
     general-1: certificates (its certificates and keys are in place)
     general-1: binary (the cluster binary is in place)
     general-1: containerd (containerd is ready)
-    general-1: verify (the node's own checks pass)
+    general-1: agent (the agent runs pods, their network and DNS)
+    general-1: ready (its own checks pass, and the API says that it is Ready)
     ");
 }
 
