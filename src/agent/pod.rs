@@ -404,7 +404,7 @@ impl Task {
             .await
             .map_err(|no| {
                 // The second time it is known to be missing: it waits.
-                let again = self.retries.get(name).is_some() && no.reason == "ErrImagePull";
+                let again = self.retries.contains_key(name) && no.reason == "ErrImagePull";
                 let image = meta::str_at(spec, "image");
                 if again {
                     (

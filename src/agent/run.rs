@@ -208,10 +208,10 @@ async fn remove_strays(context: &Context, entries: &BTreeMap<String, Entry>) {
     let Ok(sandboxes) = context.cri.sandboxes(None).await else { return };
     for sandbox in sandboxes {
         let uid = sandbox.labels.get(POD_UID);
-        if uid.is_some_and(|uid| !entries.contains_key(uid)) {
-            if let Err(error) = context.cri.remove_sandbox(&sandbox.id).await {
-                tracing::warn!(%error, sandbox = %sandbox.id, "a stray sandbox could not be removed");
-            }
+        if uid.is_some_and(|uid| !entries.contains_key(uid))
+            && let Err(error) = context.cri.remove_sandbox(&sandbox.id).await
+        {
+            tracing::warn!(%error, sandbox = %sandbox.id, "a stray sandbox could not be removed");
         }
     }
     for folder in std::fs::read_dir(&context.root).into_iter().flatten().flatten() {

@@ -10,7 +10,9 @@ use bytes::Bytes;
 use client::Api;
 use client::http::{Answer, HttpApi, Transport};
 use controllers::nodes::{ipam::Ipam, lifecycle::Lifecycle};
-use controllers::workloads::{deployment::Deployments, replica_set::ReplicaSets};
+use controllers::workloads::{
+    daemon_set::DaemonSets, deployment::Deployments, job::Jobs, replica_set::ReplicaSets,
+};
 use controllers::{aggregation, endpoint_slice, garbage, namespace, root_ca, scheduling, service_account};
 use futures::{StreamExt as _, TryStreamExt as _};
 use http_body_util::BodyStream;
@@ -95,6 +97,8 @@ pub async fn run(server: Arc<Server>) {
             shutdown()
         ),
         controllers::run(ReplicaSets::default(), api("replicaset-controller"), clock(), WORKERS, shutdown()),
+        controllers::run(DaemonSets::default(), api("daemon-set-controller"), clock(), WORKERS, shutdown()),
+        controllers::run(Jobs::default(), api("job-controller"), clock(), WORKERS, shutdown()),
         controllers::run(Deployments::default(), api("deployment-controller"), clock(), WORKERS, shutdown()),
         controllers::run(
             endpoint_slice::EndpointSlices::default(),

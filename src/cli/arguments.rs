@@ -35,6 +35,9 @@ pub(crate) enum Command {
     Ssh(Ssh),
     /// Write the way in for kubectl and every other client
     Kubeconfig(Kubeconfig),
+    /// Bring images onto the nodes without a registry
+    #[command(subcommand)]
+    Image(Image),
     /// Show certificates and when they expire
     Pki(Pki),
     /// Remove everything that belongs to the cluster
@@ -142,6 +145,21 @@ pub(crate) struct Ssh {
     /// The command to run there [default: a login shell]
     #[arg(last = true)]
     pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Image {
+    /// Load images from archives (docker save, OCI) onto every node
+    Load(ImageLoad),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImageLoad {
+    #[command(flatten)]
+    pub(crate) file: File,
+    /// Archives, packed or not
+    #[arg(required = true, value_name = "ARCHIVE")]
+    pub(crate) archives: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

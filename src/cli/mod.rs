@@ -11,6 +11,7 @@ mod decide;
 mod down;
 mod files;
 mod fleet;
+mod image;
 mod init;
 mod interrupt;
 mod kubeconfig;
@@ -78,6 +79,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Up(arguments) => up::run(&arguments).await,
         Command::Status(arguments) => status::run(&arguments).await,
         Command::Ssh(arguments) => ssh::run(&arguments).await,
+        Command::Image(arguments::Image::Load(arguments)) => image::load(&arguments).await,
         Command::Kubeconfig(arguments) => kubeconfig::run(&arguments).await,
         Command::Pki(arguments) => pki::run(&arguments).await,
         Command::Down(arguments) => down::run(&arguments).await,

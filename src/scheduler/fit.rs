@@ -31,6 +31,12 @@ pub(crate) fn alone(pod: &Pod, node: &Node) -> Result<(), No> {
     resources(pod, node)
 }
 
+/// Whether a node could ever run a pod, whatever else is on it: what daemons ask.
+#[must_use]
+pub fn admits(pod: &Pod, node: &Node) -> bool {
+    unschedulable(pod, node).is_ok() && is_tolerated(pod, node) && is_wanted(pod, node)
+}
+
 fn unschedulable(pod: &Pod, node: &Node) -> Result<(), No> {
     let tolerated = || pod.tolerates("node.kubernetes.io/unschedulable", "", "NoSchedule");
     if node.unschedulable && !tolerated() {

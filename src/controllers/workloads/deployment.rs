@@ -100,7 +100,7 @@ fn plain(template: &Value) -> Value {
 }
 
 /// A name part of the template and the collision count, in upstream's alphabet without vowels.
-fn hash(template: &Value, collisions: i64) -> String {
+pub(super) fn hash(template: &Value, collisions: i64) -> String {
     const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     let text = format!("{}{collisions}", plain(template));
     // FNV-1a, 32 bits, as digits.

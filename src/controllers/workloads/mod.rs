@@ -1,6 +1,8 @@
 //! Workloads: objects that keep pods, or keep objects that keep pods.
 
+pub mod daemon_set;
 pub mod deployment;
+pub mod job;
 mod owned;
 pub mod replica_set;
 mod rollout;

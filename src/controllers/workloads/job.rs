@@ -1,0 +1,461 @@
+//! Jobs run pods until enough of them have done well (upstream's job-controller).
+//!
+//! A pod that ended is counted once: its finalizer keeps it until it is in the status.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::meta;
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::owned::Writer;
+use super::replica_set::{differs, with_status};
+use super::{Owned, PodState, keep};
+use crate::events::{Kind, Teller, known};
+use crate::service_account::now as at_once;
+use crate::{Api, ApiError, Change, Controller, Interest, Next, Place, Projection, Resource, View, Write};
+
+const TELLER: Teller = Teller { component: "job-controller" };
+const TRACKING: &str = "batch.kubernetes.io/job-tracking";
+const INDEX: &str = "batch.kubernetes.io/job-completion-index";
+/// Upstream's back-off between failures.
+const FIRST_BACKOFF: i64 = 10;
+const LONGEST_BACKOFF: i64 = 600;
+
+/// The controller.
+#[derive(Debug, Default)]
+pub struct Jobs {
+    jobs: Projection<Arc<Value>>,
+    pods: Owned,
+}
+
+/// What a sync starts from.
+#[derive(Debug)]
+pub struct Facts {
+    job: Arc<Value>,
+    pods: Vec<PodState>,
+    writer: Writer,
+}
+
+/// What is to be done.
+#[derive(Debug, Default)]
+struct Decision {
+    make: Vec<Value>,
+    remove: Vec<PodState>,
+    /// Pods that are counted: their finalizer goes once the status is written.
+    release: Vec<PodState>,
+    status: Value,
+    event: Option<(Kind, &'static str, String)>,
+    again: Option<Duration>,
+}
+
+fn ended(condition: &Value) -> bool {
+    matches!(condition["type"].as_str(), Some("Complete" | "Failed")) && condition["status"] == "True"
+}
+
+/// Whether a Job has ended.
+fn is_finished(job: &Value) -> bool {
+    meta::list_at(job, "status.conditions").iter().any(ended)
+}
+
+fn stamp(now: Timestamp) -> String {
+    now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn condition(kind: &str, reason: &str, message: &str, now: Timestamp) -> Value {
+    json!({
+        "type": kind, "status": "True", "reason": reason, "message": message,
+        "lastProbeTime": stamp(now), "lastTransitionTime": stamp(now),
+    })
+}
+
+/// Ranges of indexes, `0,2-4`.
+fn ranges(indexes: &BTreeSet<i64>) -> String {
+    let mut all: Vec<(i64, i64)> = Vec::new();
+    for index in indexes {
+        match all.last_mut() {
+            Some((_, last)) if *last + 1 == *index => *last = *index,
+            _ => all.push((*index, *index)),
+        }
+    }
+    let one = |(first, last): &(i64, i64)| match last - first {
+        0 => first.to_string(),
+        1 => format!("{first},{last}"),
+        _ => format!("{first}-{last}"),
+    };
+    all.iter().map(one).collect::<Vec<_>>().join(",")
+}
+
+fn parsed(ranges: &str) -> BTreeSet<i64> {
+    let mut all = BTreeSet::new();
+    for part in ranges.split(',').filter(|part| !part.is_empty()) {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        if let (Ok(first), Ok(last)) = (first.parse::<i64>(), last.parse::<i64>()) {
+            all.extend(first..=last);
+        }
+    }
+    all
+}
+
+fn decide(job: &Value, pods: Vec<PodState>, writer: &Writer, now: Timestamp) -> Decision {
+    let mut decision = Decision::default();
+    let spec = &job["spec"];
+    let finished = is_finished(job);
+    let tracked = |pod: &PodState| pod.finalizers.iter().any(|one| one == TRACKING);
+    let indexed = spec["completionMode"] == "Indexed";
+    let mut done = parsed(meta::str_at(job, "status.completedIndexes"));
+    let (mut succeeded, mut failed) =
+        (meta::int_at(job, "status.succeeded"), meta::int_at(job, "status.failed"));
+    let mut newest_failure = None;
+    for pod in pods.iter().filter(|pod| tracked(pod) && (pod.ended() || pod.deleting && finished)) {
+        decision.release.push(pod.clone());
+        match &*pod.phase {
+            "Succeeded" if indexed => drop(pod.index.map(|index| done.insert(index))),
+            "Succeeded" => succeeded += 1,
+            "Failed" => failed += 1,
+            _ => {}
+        }
+    }
+    for pod in pods.iter().filter(|pod| &*pod.phase == "Failed") {
+        newest_failure = newest_failure.max(pod.created.parse::<Timestamp>().ok());
+    }
+    if indexed {
+        succeeded = i64::try_from(done.len()).unwrap_or(i64::MAX);
+    }
+    let active: Vec<&PodState> = pods.iter().filter(|pod| pod.active()).collect();
+    let completions = spec["completions"].as_i64();
+    let limit = spec["backoffLimit"].as_i64().unwrap_or(6);
+    let started = meta::str_at(job, "status.startTime").parse::<Timestamp>().ok();
+    let suspended = spec["suspend"] == true;
+    let deadline = spec["activeDeadlineSeconds"].as_i64().filter(|_| !suspended);
+    let left =
+        started.zip(deadline).map(|(started, seconds)| started.as_second() + seconds - now.as_second());
+    let enough = match completions {
+        Some(completions) => succeeded >= completions,
+        None => succeeded > 0 && active.is_empty(),
+    };
+    let restarts: i64 = if spec["template"]["spec"]["restartPolicy"] == "OnFailure" {
+        active.iter().map(|pod| pod.restarts).sum()
+    } else {
+        0
+    };
+    let end = if finished || meta::deletion_timestamp(job).is_some() {
+        None
+    } else if enough {
+        let says = "Reached expected number of succeeded pods";
+        Some((
+            condition("Complete", "CompletionsReached", says, now),
+            Kind::Normal,
+            "Completed",
+            "Job completed",
+        ))
+    } else if left.is_some_and(|left| left <= 0) {
+        let says = "Job was active longer than specified deadline";
+        Some((condition("Failed", "DeadlineExceeded", says, now), Kind::Warning, "DeadlineExceeded", says))
+    } else if failed > limit || restarts > limit && limit > 0 {
+        let says = "Job has reached the specified backoff limit";
+        Some((
+            condition("Failed", "BackoffLimitExceeded", says, now),
+            Kind::Warning,
+            "BackoffLimitExceeded",
+            says,
+        ))
+    } else {
+        None
+    };
+    let goes_on = end.is_none() && !finished && !suspended && meta::deletion_timestamp(job).is_none();
+    if goes_on {
+        let parallel = spec["parallelism"].as_i64().unwrap_or(1);
+        let missing = match completions {
+            Some(completions) => parallel.min(completions - succeeded),
+            None if succeeded > 0 => 0,
+            None => parallel,
+        };
+        let running = i64::try_from(active.len()).unwrap_or(i64::MAX);
+        let wait = backoff(failed, newest_failure, now);
+        if running < missing && wait > 0 {
+            decision.again = Some(Duration::from_secs(u64::try_from(wait).unwrap_or(1)));
+        } else if running < missing {
+            let count = usize::try_from(missing - running).unwrap_or(0);
+            decision.make = templates(job, writer, indexed, completions, &active, &done, count);
+        } else if running > missing.max(0) && completions.is_some() {
+            let surplus = usize::try_from(running - missing.max(0)).unwrap_or(0);
+            decision.remove = active.iter().rev().take(surplus).map(|pod| (*pod).clone()).collect();
+        }
+        let until = left.and_then(|left| u64::try_from(left).ok()).map(Duration::from_secs);
+        decision.again = decision.again.into_iter().chain(until).min();
+    } else if !finished {
+        decision.remove = active.iter().map(|pod| (*pod).clone()).collect();
+    }
+    let running = if goes_on { active.len() - decision.remove.len() + decision.make.len() } else { 0 };
+    decision.status = status(job, running, &active, succeeded, failed, now);
+    if indexed {
+        decision.status["completedIndexes"] = json!(ranges(&done));
+    }
+    if let Some((condition, kind, reason, says)) = end {
+        let mut conditions = meta::list_at(job, "status.conditions").to_vec();
+        if condition["type"] == "Complete" {
+            decision.status["completionTime"] = json!(stamp(now));
+        }
+        let (before, message) = match condition["type"].as_str() {
+            Some("Complete") => ("SuccessCriteriaMet", condition["message"].clone()),
+            _ => ("FailureTarget", condition["message"].clone()),
+        };
+        let mut target = condition.clone();
+        target["type"] = json!(before);
+        target["message"] = message;
+        conditions.extend([target, condition]);
+        decision.status["conditions"] = Value::Array(conditions);
+        decision.event = Some((kind, reason, says.to_owned()));
+    } else {
+        suspension(job, suspended, &mut decision, now);
+    }
+    decision
+}
+
+/// Notes that a Job is suspended or goes on again.
+fn suspension(job: &Value, suspended: bool, decision: &mut Decision, now: Timestamp) {
+    let mut conditions = meta::list_at(job, "status.conditions").to_vec();
+    let was = conditions.iter().position(|one| one["type"] == "Suspended");
+    let is_said = was.is_some_and(|index| (conditions[index]["status"] == "True") == suspended);
+    if is_said || (was.is_none() && !suspended) || is_finished(job) {
+        return;
+    }
+    let (status, reason, says) = if suspended {
+        ("True", "JobSuspended", "Job suspended")
+    } else {
+        ("False", "JobResumed", "Job resumed")
+    };
+    let mut fresh = condition("Suspended", reason, says, now);
+    fresh["status"] = json!(status);
+    match was {
+        Some(index) => conditions[index] = fresh,
+        None => conditions.push(fresh),
+    }
+    decision.status["conditions"] = Value::Array(conditions);
+    decision.event = Some((Kind::Normal, if suspended { "Suspended" } else { "Resumed" }, says.to_owned()));
+}
+
+fn status(
+    job: &Value,
+    running: usize,
+    active: &[&PodState],
+    succeeded: i64,
+    failed: i64,
+    now: Timestamp,
+) -> Value {
+    let ready = active.iter().filter(|pod| pod.ready()).count();
+    let mut status = json!({
+        "active": running,
+        "ready": ready,
+        "succeeded": succeeded,
+        "failed": failed,
+        "terminating": 0,
+        "uncountedTerminatedPods": {},
+    });
+    let suspended = job["spec"]["suspend"] == true;
+    let known = job["status"]["startTime"].clone();
+    status["startTime"] = if known.is_null() && !suspended { json!(stamp(now)) } else { known };
+    status
+}
+
+fn backoff(failed: i64, newest: Option<Timestamp>, now: Timestamp) -> i64 {
+    let Some(newest) = newest.filter(|_| failed > 0) else { return 0 };
+    let wait = (FIRST_BACKOFF << (failed - 1).min(16)).min(LONGEST_BACKOFF);
+    newest.as_second() + wait - now.as_second()
+}
+
+fn templates(
+    job: &Value,
+    writer: &Writer,
+    indexed: bool,
+    completions: Option<i64>,
+    active: &[&PodState],
+    done: &BTreeSet<i64>,
+    count: usize,
+) -> Vec<Value> {
+    let mut template = job["spec"]["template"].clone();
+    meta::put(&mut template, "metadata.finalizers", vec![json!(TRACKING)]);
+    if !indexed {
+        return vec![writer.pod(&template); count];
+    }
+    let taken: BTreeSet<i64> = active.iter().filter_map(|pod| pod.index).collect();
+    let free = (0..completions.unwrap_or(0)).filter(|index| !done.contains(index) && !taken.contains(index));
+    let one = |index: i64| {
+        let mut pod = writer.pod(&template);
+        for field in ["annotations", "labels"] {
+            meta::fields(meta::entry(&mut pod, &format!("metadata.{field}")))
+                .insert(INDEX.to_owned(), json!(index.to_string()));
+        }
+        let name = meta::name(job);
+        pod["metadata"]["generateName"] = json!(format!("{name}-{index}-"));
+        pod["spec"]["hostname"] = json!(format!("{name}-{index}"));
+        for list in ["containers", "initContainers"] {
+            for container in pod["spec"][list].as_array_mut().into_iter().flatten() {
+                let variable = json!({"name": "JOB_COMPLETION_INDEX", "value": index.to_string()});
+                match container["env"].as_array_mut() {
+                    Some(all) => all.push(variable),
+                    None => container["env"] = json!([variable]),
+                }
+            }
+        }
+        pod
+    };
+    free.take(count).map(one).collect()
+}
+
+#[async_trait]
+impl Controller for Jobs {
+    type Key = Place;
+    type Facts = Facts;
+
+    fn name(&self) -> &'static str {
+        "job-controller"
+    }
+
+    fn interest(&self, resource: &Resource) -> Interest {
+        let ours = resource.is("batch", "jobs") || resource.is("", "pods");
+        if ours { Interest::Of(View::Whole) } else { Interest::None }
+    }
+
+    fn observe(&mut self, resource: &Arc<Resource>, change: Change) -> Vec<(Place, Duration)> {
+        if resource.is("", "pods") {
+            let pods = self.pods.observe(change);
+            let owned = |job: &Value| pods.iter().any(|pod| pod.owner.as_deref() == Some(meta::uid(job)));
+            return at_once(
+                self.jobs.iter().filter(|(_, job)| owned(job)).map(|(place, _)| place.clone()).collect(),
+            );
+        }
+        at_once(keep(&mut self.jobs, change))
+    }
+
+    fn facts(&self, key: &Place) -> Option<Facts> {
+        let job = self.jobs.get(key)?;
+        if job["spec"]["managedBy"].as_str().is_some_and(|by| by != "kubernetes.io/job-controller") {
+            return None;
+        }
+        let pods = self.pods.of(meta::uid(job))?;
+        Some(Facts { job: Arc::clone(job), pods, writer: self.pods.writer(job, TELLER) })
+    }
+
+    async fn sync(_key: Place, facts: Facts, api: Arc<dyn Api>, now: Timestamp) -> Result<Next, ApiError> {
+        let Facts { job, pods, writer } = facts;
+        let decision = decide(&job, pods, &writer, now);
+        writer.remove(&*api, &decision.remove, now).await?;
+        if differs(&job["status"], &decision.status) {
+            let resource = known("batch", "v1", "jobs", "Job");
+            api.write(&resource, with_status(&job, decision.status)).await?;
+            if let Some((kind, reason, says)) = decision.event {
+                TELLER.tell(&*api, &job, kind, reason, &says, now).await;
+            }
+        }
+        // Only what is in the status may be forgotten.
+        for pod in &decision.release {
+            let rest: Vec<&String> = pod.finalizers.iter().filter(|one| *one != TRACKING).collect();
+            let patch = json!({"metadata": {"uid": &*pod.uid, "finalizers": rest}});
+            let write = Write::Merge { place: pod.place.clone(), subresource: None, patch };
+            client::found(api.write(&known("", "v1", "pods", "Pod"), write).await)?;
+        }
+        writer.make(&*api, decision.make, now).await?;
+        Ok(decision.again.map_or(Next::Wait, Next::After))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(extra: Value, status: Value) -> Value {
+        let mut spec = json!({"completions": 2, "parallelism": 2, "template": {"metadata": {}, "spec": {"restartPolicy": "Never", "containers": [{"name": "a"}]}}});
+        if let (Some(spec), Some(extra)) = (spec.as_object_mut(), extra.as_object()) {
+            spec.extend(extra.clone());
+        }
+        json!({"metadata": {"name": "j", "namespace": "d", "uid": "u"}, "spec": spec, "status": status})
+    }
+
+    fn pod(name: &str, phase: &str, index: Option<i64>) -> PodState {
+        let annotations = index.map_or(json!({}), |index| json!({INDEX: index.to_string()}));
+        PodState::read(&json!({
+            "metadata": {"name": name, "namespace": "d", "uid": name, "finalizers": [TRACKING], "annotations": annotations,
+                "creationTimestamp": "1970-01-01T00:00:00Z"},
+            "status": {"phase": phase},
+        }))
+    }
+
+    fn told(job: &Value, pods: Vec<PodState>, second: i64) -> (usize, usize, usize, String) {
+        let writer = Owned::default().writer(job, TELLER);
+        let decision = decide(job, pods, &writer, Timestamp::from_second(second).unwrap());
+        let end = meta::list_at(&json!({"s": decision.status}), "s.conditions")
+            .last()
+            .map_or("", |one| meta::str_at(one, "reason"))
+            .to_owned();
+        (decision.make.len(), decision.remove.len(), decision.release.len(), end)
+    }
+
+    #[test]
+    fn pods_are_made_until_enough_have_done_well() {
+        let plain = job(json!({}), json!({}));
+        let cases = [
+            ("first", plain.clone(), vec![], 0, (2, 0, 0, "")),
+            (
+                "one done",
+                plain.clone(),
+                vec![pod("a", "Succeeded", None), pod("b", "Running", None)],
+                0,
+                (0, 0, 1, ""),
+            ),
+            (
+                "both done",
+                plain.clone(),
+                vec![pod("a", "Succeeded", None), pod("b", "Succeeded", None)],
+                0,
+                (0, 0, 2, "CompletionsReached"),
+            ),
+            ("a failure waits", plain.clone(), vec![pod("a", "Failed", None)], 5, (0, 0, 1, "")),
+            ("and is tried again", plain.clone(), vec![pod("a", "Failed", None)], 10, (2, 0, 1, "")),
+            (
+                "no more tries",
+                job(json!({"backoffLimit": 0}), json!({})),
+                vec![pod("a", "Failed", None), pod("b", "Running", None)],
+                10,
+                (0, 1, 1, "BackoffLimitExceeded"),
+            ),
+            (
+                "suspended",
+                job(json!({"suspend": true}), json!({})),
+                vec![pod("a", "Running", None)],
+                0,
+                (0, 1, 0, "JobSuspended"),
+            ),
+            (
+                "late",
+                job(json!({"activeDeadlineSeconds": 5}), json!({"startTime": "1970-01-01T00:00:00Z"})),
+                vec![pod("a", "Running", None)],
+                6,
+                (0, 1, 0, "DeadlineExceeded"),
+            ),
+        ];
+        for (scene, job, pods, second, (make, remove, release, end)) in cases {
+            assert_eq!(told(&job, pods, second), (make, remove, release, end.to_owned()), "{scene}");
+        }
+    }
+
+    #[test]
+    fn each_index_is_done_once() {
+        let indexed = job(
+            json!({"completionMode": "Indexed", "completions": 4, "parallelism": 4}),
+            json!({"completedIndexes": "0"}),
+        );
+        let writer = Owned::default().writer(&indexed, TELLER);
+        let pods = vec![pod("b", "Succeeded", Some(2)), pod("c", "Running", Some(1))];
+        let decision = decide(&indexed, pods, &writer, Timestamp::UNIX_EPOCH);
+        assert_eq!(decision.status["completedIndexes"], "0,2");
+        let made: Vec<_> =
+            decision.make.iter().map(|pod| pod["metadata"]["annotations"][INDEX].as_str().unwrap()).collect();
+        assert_eq!(made, ["3"]);
+        assert_eq!(ranges(&parsed("0,2-4,9")), "0,2-4,9");
+    }
+}
