@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use api::meta;
 use base::Clock;
@@ -16,6 +16,8 @@ use crate::cri::Cri;
 
 /// Sandboxes that are made at the same time.
 const SANDBOXES: usize = 16;
+/// Events that are remembered.
+const EVENTS: usize = 1024;
 /// Images that are pulled at the same time.
 const PULLS: usize = 4;
 
@@ -31,6 +33,8 @@ pub(crate) struct Context {
     pub(crate) logs: PathBuf,
     /// Where cgroups of pods lie below.
     pub(crate) systemd_cgroup: bool,
+    /// Events told lately: what is told again is counted.
+    told: Mutex<BTreeMap<String, (String, u64)>>,
     pub(crate) sandboxes: Semaphore,
     pub(crate) pulls: Semaphore,
     /// CPU in thousandths, memory in bytes.
@@ -49,7 +53,8 @@ impl Context {
     ) -> Self {
         let cri = Cri::new(config.containerd.clone());
         let (sandboxes, pulls) = (Semaphore::new(SANDBOXES), Semaphore::new(PULLS));
-        Self { config, api, cri, clock, root, logs, systemd_cgroup, sandboxes, pulls, capacity }
+        let told = Mutex::default();
+        Self { config, api, cri, clock, root, logs, systemd_cgroup, told, sandboxes, pulls, capacity }
     }
 
     /// An object of the core group.
@@ -76,6 +81,15 @@ impl Context {
         let namespace = meta::namespace(pod);
         let field = container.map(|(list, name)| format!("spec.{list}{{{name}}}"));
         let at = stamp(now);
+        if let Some((event, count)) =
+            self.told_before(pod, reason, message, &format!("{name}.{:x}", now.as_nanosecond()))
+        {
+            let patch = json!({"count": count, "lastTimestamp": at});
+            let write = Write::Merge { place: Place::within(namespace, &event), subresource: None, patch };
+            if self.api.write(&core("events", "Event"), write).await.is_ok() {
+                return;
+            }
+        }
         let object = json!({
             "apiVersion": "v1",
             "kind": "Event",
@@ -98,6 +112,23 @@ impl Context {
         if let Err(error) = self.api.write(&core("events", "Event"), create).await {
             tracing::warn!(error = %base::chain(&error), reason, "an event could not be told");
         }
+    }
+}
+
+impl Context {
+    /// The event that said the same of the same pod, with how often it is said now; else `name` is noted for it.
+    fn told_before(&self, pod: &Value, reason: &str, message: &str, name: &str) -> Option<(String, u64)> {
+        let key = format!("{} {reason} {message}", meta::uid(pod));
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((event, count)) = told.get_mut(&key) {
+            *count += 1;
+            return Some((event.clone(), *count));
+        }
+        if told.len() >= EVENTS {
+            told.pop_first();
+        }
+        told.insert(key, (name.to_owned(), 1));
+        None
     }
 }
 

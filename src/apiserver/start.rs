@@ -101,7 +101,8 @@ pub async fn keep_role(server: Arc<Server>, node: String) {
                 tracing::warn!(%error, node, "the node could not be labelled as one of the control plane");
             }
         }
-        if server.shutdown.race(server.clock.sleep(SAY)).await.is_none() {
+        let pause = if labelled { SAY } else { SAY / 10 };
+        if server.shutdown.race(server.clock.sleep(pause)).await.is_none() {
             return;
         }
     }

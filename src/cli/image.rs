@@ -4,7 +4,7 @@
 //! archive over SSH and its runtime takes it in; a node that comes later needs it again.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -114,7 +114,7 @@ fn open(path: &Path) -> anyhow::Result<Box<dyn Read>> {
 }
 
 /// Reads names and platforms of an archive.
-fn inspect(path: &PathBuf) -> anyhow::Result<Archive> {
+fn inspect(path: &Path) -> anyhow::Result<Archive> {
     let mut small: Vec<(String, Value)> = Vec::new();
     let mut archive = tar::Archive::new(open(path)?);
     for entry in archive.entries().context("it is no archive of an image")? {

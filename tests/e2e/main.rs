@@ -7,7 +7,9 @@
 
 mod ec2;
 mod fleet;
+mod image;
 mod life;
 mod packets;
+mod pods;
 mod readme;
 mod resume;
