@@ -232,7 +232,15 @@ impl<T: Transport> Api for HttpApi<T> {
                 format!("{}?limit={PAGE}{}&continue={next}", within(resource, which), selectors(which));
             let mut page = self.ask(Ask::get(path, accept)).await?;
             if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
-                all.items.extend(items);
+                // Items of a list leave out what the list says; objects are told the same either way.
+                let whole = |mut item: Value| {
+                    if let Some(fields) = item.as_object_mut() {
+                        fields.entry("apiVersion").or_insert_with(|| json!(resource.api_version()));
+                        fields.entry("kind").or_insert_with(|| json!(&*resource.kind));
+                    }
+                    item
+                };
+                all.items.extend(items.into_iter().map(whole));
             }
             let text = |field: &str| page["metadata"][field].as_str().unwrap_or_default().to_owned();
             (all.resource_version, next) = (text("resourceVersion"), text("continue"));

@@ -37,6 +37,14 @@ pub fn admits(pod: &Pod, node: &Node) -> bool {
     unschedulable(pod, node).is_ok() && is_tolerated(pod, node) && is_wanted(pod, node)
 }
 
+/// Whether a pod that runs on a node may stay there: only what evicts counts.
+#[must_use]
+pub fn may_stay(pod: &Pod, node: &Node) -> bool {
+    let evicting = node.taints.iter().filter(|taint| taint.effect == "NoExecute");
+    is_wanted(pod, node)
+        && evicting.into_iter().all(|taint| pod.tolerates(&taint.key, &taint.value, &taint.effect))
+}
+
 fn unschedulable(pod: &Pod, node: &Node) -> Result<(), No> {
     let tolerated = || pod.tolerates("node.kubernetes.io/unschedulable", "", "NoSchedule");
     if node.unschedulable && !tolerated() {

@@ -21,7 +21,7 @@ mod tests;
 
 pub use cluster::Cluster;
 pub use decide::{Outcome, Refusal, decide};
-pub use fit::admits;
+pub use fit::{admits, may_stay};
 pub use node::Node;
 pub use pod::Pod;
 pub use preempt::{Budget, Preemption, preempt};

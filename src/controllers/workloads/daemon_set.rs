@@ -104,8 +104,9 @@ fn decide(
     let mut unavailable = 0;
     for node in nodes {
         let mut here = on.remove(&node.name).unwrap_or_default();
-        let wants = scheduler::admits(&scheduler::Pod::read(&pod_for(set, writer, &node.name, &hash)), node);
-        if !wants {
+        let pod = scheduler::Pod::read(&pod_for(set, writer, &node.name, &hash));
+        let stays = scheduler::may_stay(&pod, node) && here.iter().any(PodState::active);
+        if !scheduler::admits(&pod, node) && !stays {
             misscheduled += i64::from(here.iter().any(PodState::active));
             decision.remove.extend(here.into_iter().filter(|pod| !pod.deleting));
             continue;
@@ -251,7 +252,8 @@ mod tests {
             "unschedulable nodes are borne, others' taints are not"
         );
         assert_eq!(say(&old, vec![pod(&old, "a"), pod(&old, "b")]), (0, 0, Some(2)));
-        assert_eq!(say(&old, vec![pod(&old, "a"), pod(&old, "b"), pod(&old, "c")]), (0, 1, Some(2)));
+        let there = vec![pod(&old, "a"), pod(&old, "b"), pod(&old, "c")];
+        assert_eq!(say(&old, there), (0, 0, Some(3)), "a taint that does not evict leaves who is there");
         let new = set("2");
         assert_eq!(say(&new, vec![pod(&old, "a"), pod(&old, "b")]), (0, 1, Some(2)));
         assert_eq!(say(&new, vec![pod(&new, "a")]), (1, 0, Some(2)));
