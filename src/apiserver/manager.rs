@@ -12,8 +12,11 @@ use client::http::{Answer, HttpApi, Transport};
 use controllers::nodes::{ipam::Ipam, lifecycle::Lifecycle};
 use controllers::workloads::{
     daemon_set::DaemonSets, deployment::Deployments, job::Jobs, replica_set::ReplicaSets,
+    stateful_set::StatefulSets,
 };
-use controllers::{aggregation, endpoint_slice, garbage, namespace, root_ca, scheduling, service_account};
+use controllers::{
+    aggregation, disruption, endpoint_slice, garbage, namespace, root_ca, scheduling, service_account,
+};
 use futures::{StreamExt as _, TryStreamExt as _};
 use http_body_util::BodyStream;
 use hyper::{Method, Request};
@@ -98,6 +101,20 @@ pub async fn run(server: Arc<Server>) {
         ),
         controllers::run(ReplicaSets::default(), api("replicaset-controller"), clock(), WORKERS, shutdown()),
         controllers::run(DaemonSets::default(), api("daemon-set-controller"), clock(), WORKERS, shutdown()),
+        controllers::run(
+            StatefulSets::default(),
+            api("statefulset-controller"),
+            clock(),
+            WORKERS,
+            shutdown()
+        ),
+        controllers::run(
+            disruption::Disruption::default(),
+            api("disruption-controller"),
+            clock(),
+            WORKERS,
+            shutdown()
+        ),
         controllers::run(Jobs::default(), api("job-controller"), clock(), WORKERS, shutdown()),
         controllers::run(Deployments::default(), api("deployment-controller"), clock(), WORKERS, shutdown()),
         controllers::run(

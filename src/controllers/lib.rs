@@ -8,6 +8,7 @@
 //! whole request chain under the controller's own identity.
 
 pub mod aggregation;
+pub mod disruption;
 mod driver;
 pub mod endpoint_slice;
 pub mod events;

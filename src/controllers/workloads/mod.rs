@@ -6,6 +6,7 @@ pub mod job;
 mod owned;
 pub mod replica_set;
 mod rollout;
+pub mod stateful_set;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,8 @@ use serde_json::Value;
 use crate::{Change, Place, Projection};
 
 pub(crate) use owned::{Owned, PodState};
+pub(crate) use replica_set::{differs, with_status};
+pub(crate) use rollout::scaled;
 
 /// Keeps whole objects by place; gives the places of those that are there.
 pub(crate) fn keep(objects: &mut Projection<Arc<Value>>, change: Change) -> Vec<Place> {

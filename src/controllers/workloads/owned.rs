@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::meta;
+use api::selector::LabelSelector;
 use client::{Api, ApiError, Change, Place, Propagation, Write};
 use futures::{FutureExt as _, StreamExt as _, stream};
 use jiff::Timestamp;
@@ -190,6 +191,13 @@ impl Owned {
     pub(crate) fn orphans(&self, namespace: &Option<Arc<str>>) -> Vec<PodState> {
         let free = |pod: &&PodState| pod.owner.is_none() && pod.place.namespace == *namespace && pod.active();
         self.pods.values().filter(free).cloned().collect()
+    }
+
+    /// Pods of a namespace that a selector selects.
+    pub(crate) fn within(&self, namespace: &Option<Arc<str>>, selector: &LabelSelector) -> Vec<PodState> {
+        let ours =
+            |pod: &&PodState| pod.place.namespace == *namespace && selector.matches_labels(&pod.labels);
+        self.pods.values().filter(ours).cloned().collect()
     }
 
     /// What a sync writes pods with.

@@ -111,7 +111,7 @@ fn rank(pod: &PodState, all: &[PodState]) -> impl Ord + use<> {
 }
 
 /// The object with another status; its version counts.
-pub(super) fn with_status(object: &Value, status: Value) -> Write {
+pub(crate) fn with_status(object: &Value, status: Value) -> Write {
     let mut object = object.clone();
     for (field, value) in status.as_object().into_iter().flatten() {
         object["status"][field] = value.clone();
@@ -131,7 +131,7 @@ fn failure(before: &Value, message: &str, now: Timestamp) -> Value {
 }
 
 /// Whether `wanted` says anything that `status` does not.
-pub(super) fn differs(status: &Value, wanted: &Value) -> bool {
+pub(crate) fn differs(status: &Value, wanted: &Value) -> bool {
     let empty = |value: &Value| value.is_null() || *value == 0 || value.as_array().is_some_and(Vec::is_empty);
     wanted.as_object().into_iter().flatten().any(|(field, value)| {
         let is = &status[field];

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// A number, or a percentage of `of`, rounded up or down.
-pub(super) fn scaled(value: &Value, of: i64, up: bool) -> i64 {
+pub(crate) fn scaled(value: &Value, of: i64, up: bool) -> i64 {
     match value {
         Value::String(text) => {
             let percent: i64 = text.trim_end_matches('%').parse().unwrap_or(0);
