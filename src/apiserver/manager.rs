@@ -15,7 +15,8 @@ use controllers::workloads::{
     stateful_set::StatefulSets,
 };
 use controllers::{
-    aggregation, disruption, endpoint_slice, garbage, namespace, root_ca, scheduling, service_account,
+    aggregation, disruption, endpoint_slice, garbage, load_balancer, namespace, root_ca, scheduling,
+    service_account,
 };
 use futures::{StreamExt as _, TryStreamExt as _};
 use http_body_util::BodyStream;
@@ -74,6 +75,7 @@ pub async fn run(server: Arc<Server>) {
     let root_ca = root_ca::RootCa::new(&server.authority_pem);
     let (pods, prefix) = server.pod_network;
     let ipam = Ipam::new(pods, prefix);
+    let balancers = load_balancer::LoadBalancers::new(&server.service_ports);
     let scheduler: Arc<dyn Api> = Arc::new(HttpApi::new(scheduler_way(&server), SCHEDULER));
     tokio::join!(
         controllers::run(accounts, api("service-account-controller"), clock(), WORKERS, shutdown()),
@@ -124,6 +126,7 @@ pub async fn run(server: Arc<Server>) {
             WORKERS,
             shutdown()
         ),
+        controllers::run(balancers, api("service-controller"), clock(), 1, shutdown()),
         controllers::run(ipam, api("node-controller"), clock(), 1, shutdown()),
         controllers::run(Lifecycle::default(), api("node-controller"), clock(), WORKERS, shutdown()),
         scheduling::run(scheduler, clock(), Arc::clone(&server.ids), shutdown()),

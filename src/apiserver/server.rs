@@ -34,6 +34,8 @@ pub struct Options {
     pub service_network: (Ipv4Addr, u8),
     /// Pods' addresses: first address and length of the prefix.
     pub pod_network: (Ipv4Addr, u8),
+    /// Ports on which workers may answer for Services of type LoadBalancer.
+    pub service_ports: Vec<u16>,
     /// Node ports, both included.
     pub node_ports: (u16, u16),
     /// What agents are connected to with; none where there are none.
@@ -57,6 +59,7 @@ pub struct Server {
     pub(crate) address: String,
     pub(crate) service_network: (Ipv4Addr, u8),
     pub(crate) pod_network: (Ipv4Addr, u8),
+    pub(crate) service_ports: Vec<u16>,
     pub(crate) node_ports: (u16, u16),
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
@@ -96,6 +99,7 @@ impl Server {
             address: options.address,
             service_network: options.service_network,
             pod_network: options.pod_network,
+            service_ports: options.service_ports,
             node_ports: options.node_ports,
             limits: Limits::default(),
             metrics: Metrics::default(),

@@ -38,6 +38,7 @@ impl Fixture {
             address: "127.0.0.1:6443".to_owned(),
             service_network: (Ipv4Addr::new(10, 96, 0, 0), 16),
             agents: None,
+            service_ports: vec![80, 443],
             pod_network: (Ipv4Addr::new(10, 244, 0, 0), 16),
             node_ports: (30000, 32767),
             clock: Arc::new(SystemClock),

@@ -227,6 +227,9 @@ pub(crate) struct Server {
     /// Addresses that pods are given: a /24 of it for each node
     #[arg(long, value_name = "CIDR", default_value = "10.244.0.0/16")]
     pub(crate) pod_network: Ipv4Net,
+    /// Ports on which workers may answer for Services of type LoadBalancer
+    #[arg(long, value_name = "PORTS", value_delimiter = ',', default_value = "80,443")]
+    pub(crate) service_ports: Vec<u16>,
     /// The Node of this machine, which is then labelled as one of the control plane
     #[arg(long, value_name = "NAME")]
     pub(crate) node_name: Option<String>,

@@ -13,6 +13,7 @@ mod driver;
 pub mod endpoint_slice;
 pub mod events;
 pub mod garbage;
+pub mod load_balancer;
 pub mod namespace;
 pub mod nodes;
 mod projection;

@@ -30,6 +30,8 @@ pub struct Service {
     pub external_name: Option<String>,
     /// Addresses beside its own on which nodes answer: external ones and those in its status.
     pub external_ips: Vec<Ipv4Addr>,
+    /// Whether nodes answer on its own ports under any address of theirs.
+    pub balanced: bool,
     /// Its ports.
     pub ports: Vec<Port>,
     /// Whether a client stays with one endpoint.
@@ -134,7 +136,9 @@ impl Service {
             all.filter_map(|one| field.map_or(one, |field| &one[field]).as_str()?.parse().ok()).collect()
         };
         let mut external_ips = addresses(&spec["externalIPs"], None);
-        external_ips.extend(addresses(&object["status"]["loadBalancer"]["ingress"], Some("ip")));
+        let ingress = addresses(&object["status"]["loadBalancer"]["ingress"], Some("ip"));
+        let balanced = spec["type"] == "LoadBalancer" && !ingress.is_empty();
+        external_ips.extend(ingress);
         let local = |field: &str| if spec[field] == "Local" { Traffic::Local } else { Traffic::Cluster };
         Self {
             cluster_ips: addresses(&spec["clusterIPs"], None),
@@ -144,6 +148,7 @@ impl Service {
                 .filter(|_| spec["type"] == "ExternalName")
                 .map(str::to_owned),
             external_ips,
+            balanced,
             ports: meta::list_at(spec, "ports").iter().map(Port::read).collect(),
             sticky: spec["sessionAffinity"] == "ClientIP",
             external: local("externalTrafficPolicy"),

@@ -128,8 +128,10 @@ fn one(state: &mut State, key: &Key, service: &Service, port: &Port, endpoints: 
     for address in service.external_ips.iter().filter(is_open) {
         put("services", "nobody", place(address), &far, !outside.is_empty());
     }
-    if port.node_port > 0 {
-        let element = format!("{} . {}", port.protocol, port.node_port);
+    let balanced = service.balanced && node.service_ports.contains(&port.number);
+    let own = [(port.node_port > 0, port.node_port), (balanced, port.number)];
+    for (_, number) in own.into_iter().filter(|(answers, _)| *answers) {
+        let element = format!("{} . {number}", port.protocol);
         put("node_ports", "nobody_ports", element, &far, !outside.is_empty());
     }
     let is_reached = port.node_port > 0 || !service.external_ips.is_empty();

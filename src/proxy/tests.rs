@@ -69,6 +69,8 @@ fn a_service_is_found_by_its_address_and_goes_to_one_of_its_endpoints() {
 fn policies_and_missing_endpoints_show_in_the_rules() {
     let far = [("10.244.1.5", "n2", true)];
     let node_port = json!({"type": "NodePort", "ports": [{"name": "http", "port": 80, "nodePort": 30080, "protocol": "TCP"}]});
+    let mut balanced = service("a", "10.96.0.9", json!({"type": "LoadBalancer"}));
+    balanced["status"] = json!({"loadBalancer": {"ingress": [{"ip": "192.0.2.7"}]}});
     let mut local = node_port.clone();
     local["externalTrafficPolicy"] = json!("Local");
     let cases = [
@@ -85,6 +87,7 @@ fn policies_and_missing_endpoints_show_in_the_rules() {
             slice("a", &far),
             "node_ports { tcp . 30080 : goto ext_a_",
         ),
+        ("balanced", balanced, slice("a", &far), "node_ports { tcp . 80 : goto ext_a_"),
         ("nobody here", service("a", "10.96.0.9", local), slice("a", &far), "nobody_ports { tcp . 30080 }"),
         (
             "sticky",

@@ -64,6 +64,7 @@ pub(super) async fn run(arguments: &arguments::Server) -> anyhow::Result<ExitCod
         address: format!("{}:{}", advertised.address, advertised.port),
         service_network: (arguments.service_network.network(), arguments.service_network.prefix_len()),
         pod_network: (arguments.pod_network.network(), arguments.pod_network.prefix_len()),
+        service_ports: arguments.service_ports.clone(),
         node_ports: (arguments.node_ports.first, arguments.node_ports.last),
         agents: Some(Arc::new(to_agents.config(&["http/1.1"]).context("the certificate for agents")?)),
         clock: Arc::new(clock),

@@ -187,6 +187,10 @@ fn files(node: &Node<'_>, material: &Material, script: Script) -> Result<Vec<Man
                 name: node.slot,
                 service_network: node.config.network.service_cidr.to_string(),
                 pod_network: node.config.network.pod_cidr.to_string(),
+                service_ports: {
+                    let ports = node.config.access.service_ports.iter().map(ToString::to_string);
+                    ports.collect::<Vec<_>>().join(",")
+                },
             })?,
         )],
         Script::Agent => vec![

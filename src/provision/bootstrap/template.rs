@@ -84,6 +84,7 @@ pub(super) struct ServerService<'a> {
     pub(super) name: &'a str,
     pub(super) service_network: String,
     pub(super) pod_network: String,
+    pub(super) service_ports: String,
 }
 
 /// `agent.service` has no values.
@@ -333,6 +334,7 @@ mod snapshots {
                 name: ODD,
                 service_network: "10.96.0.0/16".to_owned(),
                 pod_network: "10.244.0.0/16".to_owned(),
+                service_ports: "80,443".to_owned(),
             }),
             render(&AgentService {}),
             render(&odd_agent()),
