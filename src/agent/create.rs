@@ -294,19 +294,35 @@ fn mount_file(inside: &str, outside: &Path) -> m::Mount {
     }
 }
 
-/// A path below a volume, made where it is missing; no link may lead out of the volume.
+/// A path below a volume, made where it is missing. Every part is looked at before the next is
+/// made: no link that a container left may lead out of the volume.
 fn sub_path(volume: &Path, below: &str) -> Result<PathBuf, NoContainer> {
     let failed = |why: String| NoContainer(format!("failed to prepare subPath for volumeMount: {why}"));
-    let wanted = volume.join(below);
-    if !wanted.exists() {
-        std::fs::create_dir_all(&wanted).map_err(|error| failed(error.to_string()))?;
+    let io = |error: std::io::Error| failed(error.to_string());
+    let root = volume.canonicalize().map_err(io)?;
+    let mut place = root.clone();
+    for part in Path::new(below).components() {
+        let std::path::Component::Normal(name) = part else {
+            return Err(failed(format!("{below} leads out of the volume")));
+        };
+        let next = place.join(name);
+        match std::fs::symlink_metadata(&next) {
+            Ok(found) if found.is_symlink() => {
+                place = next.canonicalize().map_err(io)?;
+                if !place.starts_with(&root) {
+                    return Err(failed(format!("{below} leads out of the volume")));
+                }
+                continue;
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                std::fs::create_dir(&next).map_err(io)?
+            }
+            Err(error) => return Err(io(error)),
+        }
+        place = next;
     }
-    let (root, real) = (volume.canonicalize(), wanted.canonicalize());
-    match (root, real) {
-        (Ok(root), Ok(real)) if real.starts_with(&root) => Ok(real),
-        (Ok(_), Ok(_)) => Err(failed(format!("{below} leads out of the volume"))),
-        (Err(error), _) | (_, Err(error)) => Err(failed(error.to_string())),
-    }
+    Ok(place)
 }
 
 /// The pod's /etc/hosts, one for all its containers.
@@ -426,5 +442,24 @@ fn non_root(pod: &Value, spec: &Value, user: Option<i64>, image: &m::Image) -> R
             image.username
         ))),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_below_a_volume_never_leads_out_of_it() {
+        let (outside, volume) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::os::unix::fs::symlink(outside.path(), volume.path().join("trap")).unwrap();
+        std::os::unix::fs::symlink("real", volume.path().join("link")).unwrap();
+        let made = sub_path(volume.path(), "real/deep").unwrap();
+        assert!(made.is_dir() && made.ends_with("real/deep"));
+        assert!(sub_path(volume.path(), "link/deep").unwrap().ends_with("real/deep"));
+        for below in ["trap", "trap/x", "../x", "/etc"] {
+            assert!(sub_path(volume.path(), below).unwrap_err().0.contains("leads out"), "{below}");
+        }
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0, "nothing was made outside");
     }
 }

@@ -5,8 +5,8 @@
 //! the old one, then `..data` points at it, so that a reader sees all of one version.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use api::meta;
@@ -60,9 +60,11 @@ async fn one(
         return host_path(&volume["hostPath"]);
     }
     if volume["emptyDir"].is_object() {
-        if !place.exists() {
+        let memory = volume["emptyDir"]["medium"] == "Memory";
+        // A folder that should be memory and is not (a reboot took it away) is none yet.
+        if !place.exists() || (memory && !is_mounted(&place)) {
             std::fs::create_dir_all(&place).map_err(failed)?;
-            if volume["emptyDir"]["medium"] == "Memory" {
+            if memory {
                 mount_memory(&place, &volume["emptyDir"])?;
             }
             std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o777)).map_err(failed)?;
@@ -74,6 +76,11 @@ async fn one(
     std::fs::create_dir_all(&place).map_err(failed)?;
     publish(&place, &files, group).map_err(failed)?;
     Ok(place)
+}
+
+fn is_mounted(place: &Path) -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    mounts.lines().filter_map(|line| line.split(' ').nth(1)).any(|at| Path::new(at) == place)
 }
 
 fn mount_memory(place: &Path, volume: &Value) -> Result<(), NoVolume> {
@@ -274,7 +281,10 @@ fn publish(place: &Path, files: &Files, group: Option<i64>) -> io::Result<()> {
         if let Some(parent) = file.parent() {
             std::fs::create_dir_all(parent)?;
         }
-        std::fs::write(&file, content)?;
+        // Nobody reads it before its mode is what it should be.
+        let mut fresh_file =
+            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
+        fresh_file.write_all(content)?;
         // A group of the pod's reads what its owner reads.
         let mode = if group.is_some() { mode | (mode & 0o400) >> 3 } else { *mode };
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode))?;

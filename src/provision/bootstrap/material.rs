@@ -186,12 +186,6 @@ impl Material {
         self.cluster.cert_pem()
     }
 
-    /// The cluster authority's key: masters hold it too, since they sign requests for certificates.
-    #[must_use]
-    pub(super) fn cluster_ca_key(&self) -> &Secret {
-        self.cluster.key_pem()
-    }
-
     /// The key that signs service accounts' tokens, PEM.
     #[must_use]
     pub(super) fn tokens_key(&self) -> &Secret {

@@ -252,9 +252,8 @@ fn certificates(node: &Node<'_>, material: &Material) -> Result<Vec<ManagedFile>
     let mut files = vec![ManagedFile::public(&format!("{FOLDER}/ca.crt"), material.cluster_ca().to_owned())];
     if node.role == Role::Master {
         files.push(ManagedFile::public(&format!("{FOLDER}/etcd/ca.crt"), material.etcd_ca().to_owned()));
-        for (name, key) in [("ca", material.cluster_ca_key()), ("sa", material.tokens_key())] {
-            files.push(ManagedFile::private(&format!("{FOLDER}/{name}.key"), "root:root", key.clone()));
-        }
+        let tokens = material.tokens_key().clone();
+        files.push(ManagedFile::private(&format!("{FOLDER}/sa.key"), "root:root", tokens));
     }
     for kind in leaves_of(node.role) {
         let leaf = material.leaf(node.config, node.slot, *kind, node.machine.at)?;
