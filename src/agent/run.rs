@@ -40,8 +40,8 @@ pub struct Options {
     pub shutdown: Shutdown,
 }
 
-/// Runs until stopped. `registered` is called once the Node is known to the API.
-pub async fn run(options: Options, registered: impl FnOnce() + Send) {
+/// Runs until stopped.
+pub async fn run(options: Options) {
     let Options { config, api, clock, systemd_cgroup, network, shutdown } = options;
     let cri = crate::cri::Cri::new(config.containerd.clone());
     let Some(version) = shutdown.race(runtime_version(&cri, &*clock)).await else { return };
@@ -63,7 +63,6 @@ pub async fn run(options: Options, registered: impl FnOnce() + Send) {
     if shutdown.race(until_done("the Node", &context, register)).await.is_none() {
         return;
     }
-    registered();
     let status = node::keep_status(Arc::clone(&context), machine, network, shutdown.clone());
     let lease = node::keep_lease(Arc::clone(&context), shutdown.clone());
     let serving = server::serve(Arc::clone(&context), shutdown.clone());

@@ -13,7 +13,7 @@ use client::{Api, Connection, Target};
 use tokio::sync::watch;
 
 use super::arguments;
-use super::{interrupt, notify};
+use super::interrupt;
 
 /// What upstream's agent calls itself: managedFields name it by that.
 const AGENT: &str = "kubelet";
@@ -51,14 +51,9 @@ pub(crate) async fn run(arguments: &arguments::Agent) -> anyhow::Result<ExitCode
     });
     let runtime = std::fs::read_to_string(RUNTIME).unwrap_or_default();
     let systemd_cgroup = runtime.lines().any(|line| line.replace(' ', "") == "SystemdCgroup=true");
-    let registered = || {
-        if let Err(error) = notify::ready() {
-            tracing::warn!(%error, "systemd could not be told that the agent is ready");
-        }
-    };
     let options =
         agent::Options { config, api, clock: Arc::new(SystemClock), systemd_cgroup, network, shutdown };
-    tokio::join!(networking, agent::run(options, registered));
+    tokio::join!(networking, agent::run(options));
     Ok(ExitCode::SUCCESS)
 }
 
