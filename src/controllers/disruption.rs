@@ -24,8 +24,11 @@ pub struct Disruption {
     budgets: Projection<Arc<Value>>,
     pods: Owned,
     /// How many pods each owner wants, by its uid.
-    wanted: BTreeMap<String, BTreeMap<Place, (Arc<str>, i64, Option<Arc<str>>)>>,
+    wanted: BTreeMap<String, BTreeMap<Place, Wanted>>,
 }
+
+/// An owner's uid, how many pods it wants, and its own owner's uid.
+type Wanted = (Arc<str>, i64, Option<Arc<str>>);
 
 /// What a sync starts from.
 #[derive(Debug)]
