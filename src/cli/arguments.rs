@@ -7,6 +7,8 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::Ipv4Net;
 
+use super::app::new::Source;
+
 /// Raises a Kubernetes cluster on EC2 machines, and keeps it.
 ///
 /// Describe the cluster in cluster.yaml (`cluster init` writes one), look at
@@ -38,6 +40,17 @@ pub(crate) enum Command {
     /// Bring images onto the nodes without a registry
     #[command(subcommand)]
     Image(Image),
+    /// Write manifests for an application of your own
+    #[command(subcommand)]
+    New(New),
+    /// Bring manifests onto the cluster, wait until they serve, and say where
+    Deploy(Deploy),
+    /// Show what runs on the cluster
+    Get(Get),
+    /// Show what the pods of an application print
+    Logs(Logs),
+    /// Bring a deployment back to the version before
+    Rollback(Rollback),
     /// Show certificates and when they expire
     Pki(Pki),
     /// Remove everything that belongs to the cluster
@@ -160,6 +173,104 @@ pub(crate) struct ImageLoad {
     /// Archives, packed or not
     #[arg(required = true, value_name = "ARCHIVE")]
     pub(crate) archives: Vec<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum New {
+    /// A frontend, a backend, or both: a Deployment and a Service each
+    App(NewApp),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewApp {
+    /// The application's name [default: the folder's]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The frontend's folder and the port that it listens on [default port: of its Containerfile's EXPOSE, or 8080]
+    #[arg(long, value_name = "DIR[:PORT]")]
+    pub(crate) frontend: Option<Source>,
+    /// The backend's
+    #[arg(long, value_name = "DIR[:PORT]")]
+    pub(crate) backend: Option<Source>,
+    /// A file of variables, KEY=value a line, that become a Secret
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Option<PathBuf>,
+    /// The folder to write to
+    #[arg(long, value_name = "FOLDER", default_value = "deploy")]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Deploy {
+    #[command(flatten)]
+    pub(crate) file: File,
+    /// A folder of manifests (.yaml, .yml, .json), or one file
+    #[arg(value_name = "DIR")]
+    pub(crate) path: PathBuf,
+    /// The namespace of objects that name none
+    #[arg(short, long, default_value = "default")]
+    pub(crate) namespace: String,
+    /// How long to wait for all of it to serve
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    #[command(flatten)]
+    pub(crate) file: File,
+    /// A kind, such as pods or nodes, or KIND/NAME [default: what an application is made of]
+    pub(crate) what: Option<String>,
+    /// One object of the kind
+    pub(crate) name: Option<String>,
+    /// Its namespace
+    #[arg(short, long, default_value = "default")]
+    pub(crate) namespace: String,
+    /// Objects of all namespaces
+    #[arg(short = 'A', long, conflicts_with = "name")]
+    pub(crate) all_namespaces: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    #[command(flatten)]
+    pub(crate) file: File,
+    /// A pod, or a workload: web, deployment/web
+    pub(crate) name: String,
+    /// Its namespace
+    #[arg(short, long, default_value = "default")]
+    pub(crate) namespace: String,
+    /// Only this container
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) container: Option<String>,
+    /// Go on as more is printed
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Only the last lines
+    #[arg(long, value_name = "LINES")]
+    pub(crate) tail: Option<u64>,
+    /// Of the run before the last restart
+    #[arg(short, long, conflicts_with = "follow")]
+    pub(crate) previous: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rollback {
+    #[command(flatten)]
+    pub(crate) file: File,
+    /// The deployment
+    pub(crate) name: String,
+    /// Its namespace
+    #[arg(short, long, default_value = "default")]
+    pub(crate) namespace: String,
+    /// The revision to go back to [default: the one before]
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) to_revision: Option<u64>,
+    /// How long to wait for it to serve
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub(crate) timeout: u64,
 }
 
 #[derive(Debug, Args)]

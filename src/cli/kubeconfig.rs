@@ -6,59 +6,32 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use base64::Engine as _;
-use client::tls::Credentials;
-use provision::bootstrap::{Material, Vault, api_name};
 use serde_json::{Value, json};
 
 use super::arguments;
-use super::context::{self, Context};
-use super::files::FolderVault;
-use super::{access, fleet, output};
+use super::output;
+use super::reach::Reach;
 
 /// For the question whether the API answers under what was written.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Writes or prints the kubeconfig.
 pub(crate) async fn run(arguments: &arguments::Kubeconfig) -> anyhow::Result<ExitCode> {
-    let config = context::read_config(&arguments.file.file)?;
-    let context = Context::open(&config.name, config.region.as_deref()).await?;
-    if context.remembered()?.is_none() {
-        bail!("no keys of the cluster {} are here; `cluster up` makes a cluster and its keys", context.name);
-    }
-    let inventory = context.cloud.inventory(&context.name).await?;
-    let public = access::dials_public(&config, context.endpoint.as_deref())?;
-    let masters = fleet::nodes(&inventory, &context.name)
-        .filter(|(slot, _)| fleet::role_of(slot) == plan::Role::Master);
-    let address =
-        masters.filter_map(|(_, one)| if public { one.public_address } else { one.private_address }).next();
-    let Some(address) = address else {
-        bail!("no master of {} has an address; `cluster status` shows how they are", context.name);
-    };
-    let vault: Arc<dyn Vault> = Arc::new(FolderVault(context.folder.clone()));
-    let material = Material::open(vault, Arc::clone(&context.clock), &context.name)?;
-    let admin = material.admin()?;
-    let entry = Entry {
-        name: &context.name,
-        address,
-        server_name: api_name(&context.name),
-        authority_pem: material.cluster_ca(),
-        certificate_pem: &admin.cert_pem,
-        key_pem: admin.key_pem.expose(),
-    };
+    let reach = Reach::open(&arguments.file.file).await?;
+    let entry = Entry::of(&reach)?;
+    let context = &reach.context;
     if arguments.print {
         output::print(&text(&merged(Value::Null, &entry, true))?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let answers = asked(&entry).await;
+    let answers = node::server_check(&reach.target, PATIENCE).await;
     let path = arguments.output.clone().map_or_else(default_path, Ok)?;
     let before = match fs::read_to_string(&path) {
         Ok(text) => Some(text),
@@ -88,7 +61,8 @@ pub(crate) async fn run(arguments: &arguments::Kubeconfig) -> anyhow::Result<Exi
     }
     output::print(&said)?;
     answers.with_context(|| {
-        format!("the API does not answer at {address}:6443: access.api says who may reach it, and `cluster status` how its master is")
+        let address = entry.address;
+        format!("the API does not answer at {address}: access.api says who may reach it, and `cluster status` how its master is")
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -96,11 +70,28 @@ pub(crate) async fn run(arguments: &arguments::Kubeconfig) -> anyhow::Result<Exi
 /// What is written of a cluster.
 struct Entry<'a> {
     name: &'a str,
-    address: Ipv4Addr,
-    server_name: String,
+    /// `host:port`.
+    address: &'a str,
+    server_name: &'a str,
     authority_pem: &'a str,
     certificate_pem: &'a str,
     key_pem: &'a str,
+}
+
+impl<'a> Entry<'a> {
+    fn of(reach: &'a Reach) -> anyhow::Result<Self> {
+        let (target, credentials) = (&reach.target, &reach.target.credentials);
+        let (certificate, key) =
+            credentials.certificate.as_ref().context("the administrator has no certificate")?;
+        Ok(Self {
+            name: &reach.context.name,
+            address: target.addresses.first().context("no master has an address")?,
+            server_name: &target.server_name,
+            authority_pem: &credentials.authority_pem,
+            certificate_pem: certificate,
+            key_pem: key,
+        })
+    }
 }
 
 /// The file that kubectl writes to.
@@ -129,7 +120,7 @@ fn merged(old: Value, entry: &Entry<'_>, switch: bool) -> Value {
         config[list] = Value::Array(all);
     };
     let cluster = json!({
-        "server": format!("https://{}:6443", entry.address),
+        "server": format!("https://{}", entry.address),
         "tls-server-name": entry.server_name,
         "certificate-authority-data": encode(entry.authority_pem),
     });
@@ -167,21 +158,6 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     work().with_context(|| format!("write {}", path.display()))
 }
 
-/// Asks the API for its version under what is written.
-async fn asked(entry: &Entry<'_>) -> anyhow::Result<()> {
-    let target = client::Target {
-        addresses: vec![format!("{}:6443", entry.address)],
-        server_name: entry.server_name.clone(),
-        credentials: Credentials {
-            authority_pem: entry.authority_pem.to_owned(),
-            certificate: Some((entry.certificate_pem.to_owned(), entry.key_pem.to_owned())),
-            token: None,
-        },
-    };
-    node::server_check(&target, PATIENCE).await?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,8 +165,8 @@ mod tests {
     fn entry(name: &str) -> Entry<'_> {
         Entry {
             name,
-            address: Ipv4Addr::new(192, 0, 2, 1),
-            server_name: api_name(name),
+            address: "192.0.2.1:6443",
+            server_name: "api.shop.cluster.internal",
             authority_pem: "a",
             certificate_pem: "b",
             key_pem: "c",

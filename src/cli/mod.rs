@@ -2,6 +2,7 @@
 
 mod access;
 mod agent;
+mod app;
 mod arguments;
 mod ask;
 mod completions;
@@ -22,6 +23,7 @@ mod output;
 mod pki;
 mod plan;
 mod progress;
+mod reach;
 mod server;
 mod snapshot;
 mod ssh;
@@ -80,6 +82,11 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(arguments) => status::run(&arguments).await,
         Command::Ssh(arguments) => ssh::run(&arguments).await,
         Command::Image(arguments::Image::Load(arguments)) => image::load(&arguments).await,
+        Command::New(arguments::New::App(arguments)) => app::new::app(&arguments),
+        Command::Deploy(arguments) => app::deploy::run(&arguments).await,
+        Command::Get(arguments) => app::get::run(&arguments).await,
+        Command::Logs(arguments) => app::logs::run(&arguments).await,
+        Command::Rollback(arguments) => app::rollback::run(&arguments).await,
         Command::Kubeconfig(arguments) => kubeconfig::run(&arguments).await,
         Command::Pki(arguments) => pki::run(&arguments).await,
         Command::Down(arguments) => down::run(&arguments).await,

@@ -89,7 +89,7 @@ pub(crate) fn console(instance: &str, last_lines: &str) -> String {
 }
 
 /// A console's escape sequences would run on this terminal.
-fn printable(line: &str) -> String {
+pub(crate) fn printable(line: &str) -> String {
     line.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

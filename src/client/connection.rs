@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use http_body_util::{BodyStream, Full};
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper::header::{AUTHORIZATION, HeaderValue};
@@ -153,16 +153,26 @@ fn words(error: &hyper::Error) -> String {
     base::chain(error)
 }
 
+/// The pieces of an answer's body.
+pub(crate) fn body(response: Response<Incoming>) -> impl Stream<Item = Result<Bytes, String>> + Send {
+    BodyStream::new(response.into_body()).map(|frame| match frame {
+        Ok(frame) => Ok(frame.into_data().unwrap_or_default()),
+        Err(error) => Err(words(&error)),
+    })
+}
+
+#[async_trait]
+impl Transport for Arc<Connection> {
+    async fn send(&self, request: Request<Bytes>) -> Result<Answer, String> {
+        Transport::send(&**self, request).await
+    }
+}
+
 #[async_trait]
 impl Transport for Connection {
     async fn send(&self, request: Request<Bytes>) -> Result<Answer, String> {
         let response = self.open(request).await?;
         let status = response.status().as_u16();
-        let frames = BodyStream::new(response.into_body());
-        let body = frames.map(|frame| match frame {
-            Ok(frame) => Ok(frame.into_data().unwrap_or_default()),
-            Err(error) => Err(words(&error)),
-        });
-        Ok(Answer { status, body: body.boxed() })
+        Ok(Answer { status, body: body(response).boxed() })
     }
 }

@@ -122,7 +122,7 @@ async fn read(answer: Answer) -> Result<Value, ApiError> {
         .map_err(|error| ApiError::Unreachable(format!("its answer is no JSON: {error}")))
 }
 
-fn refused(code: u16, status: &Value) -> ApiError {
+pub(crate) fn refused(code: u16, status: &Value) -> ApiError {
     let text = |field: &str| status[field].as_str().unwrap_or_default().to_owned();
     ApiError::Refused { code, reason: text("reason"), message: text("message") }
 }
@@ -150,7 +150,8 @@ fn served_by(group: &Value, all: &mut Vec<Arc<Resource>>) {
     }
 }
 
-fn collection(resource: &Resource, namespace: Option<&str>) -> String {
+/// The path of a resource's objects, of one namespace or of all.
+pub fn collection(resource: &Resource, namespace: Option<&str>) -> String {
     let root =
         if resource.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", resource.group) };
     let within = namespace.map(|name| format!("/namespaces/{name}")).unwrap_or_default();
@@ -170,14 +171,15 @@ fn selectors(which: &Selection) -> String {
 }
 
 /// A value of a query.
-fn encoded(text: &str) -> String {
+pub fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     text.bytes()
         .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
         .collect()
 }
 
-fn object(resource: &Resource, place: &Place) -> String {
+/// The path of one object.
+pub fn object(resource: &Resource, place: &Place) -> String {
     format!("{}/{}", collection(resource, place.namespace.as_deref()), escaped(&place.name))
 }
 

@@ -4,6 +4,7 @@
 //! Controllers use it inside the server's process, agents and the command line over
 //! connections. It decides nothing and keeps no objects.
 
+mod ask;
 mod connection;
 pub mod http;
 pub mod kubeconfig;
@@ -11,6 +12,7 @@ mod reflector;
 mod seam;
 pub mod tls;
 
+pub use ask::{Question, Reply};
 pub use connection::{Connection, Target};
 pub use reflector::{Change, News, reflect};
 pub use seam::{

@@ -2,6 +2,7 @@
 //!
 //! Decides nothing about what a cluster should be; that is `plan`'s.
 
+pub mod app;
 pub mod bootstrap;
 mod down;
 pub mod execute;

@@ -12,7 +12,7 @@ mod material;
 mod observe;
 mod runner;
 mod script;
-mod template;
+pub(crate) mod template;
 mod user_data;
 
 pub use binary::{BinaryError, NodeBinary};
@@ -21,4 +21,5 @@ pub use host_keys::HostKeys;
 pub use material::{Addresses, LeafKind, Listed, Machine, Material, MaterialError, Vault, api_name};
 pub use observe::Condition;
 pub use runner::{Bootstrap, BootstrapError, Settings, Waiting};
+pub use template::TemplateError;
 pub use user_data::UserDataError;

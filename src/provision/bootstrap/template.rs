@@ -37,6 +37,8 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("server.sh", include_str!("../../../templates/steps/server.sh.tera")),
     ("agent.sh", include_str!("../../../templates/steps/agent.sh.tera")),
     ("ready.sh", include_str!("../../../templates/steps/ready.sh.tera")),
+    ("app-part.yaml", include_str!("../../../templates/app/part.yaml.tera")),
+    ("app-secret.yaml", include_str!("../../../templates/app/secret.yaml.tera")),
 ];
 
 /// A template could not be rendered: a mistake in this program, not of its user.
@@ -49,7 +51,7 @@ pub struct TemplateError {
 }
 
 /// A template with the type of its values.
-pub(super) trait Template: Serialize {
+pub(crate) trait Template: Serialize {
     /// Its name in the table.
     const NAME: &'static str;
 }
@@ -193,7 +195,7 @@ impl Template for StepScript<'_> {
 }
 
 /// Renders a template with its values.
-pub(super) fn render<T: Template>(values: &T) -> Result<String, TemplateError> {
+pub(crate) fn render<T: Template>(values: &T) -> Result<String, TemplateError> {
     render_named(T::NAME, values)
 }
 
@@ -339,6 +341,8 @@ mod snapshots {
             render(&AgentService {}),
             render(&odd_agent()),
             render(&HostKeyMake { prelude: "# prelude", slot: ODD }),
+            render(&crate::app::odd_part(ODD)),
+            render(&crate::app::odd_secret(ODD)),
             render(&StepScript {
                 prelude: "# prelude",
                 files: Vec::new(),
@@ -355,6 +359,8 @@ mod snapshots {
             "agent.service",
             "agent.yaml",
             "host-key-make.sh",
+            "app-part.yaml",
+            "app-secret.yaml",
             "step.sh",
         ];
         for (name, text) in whole.iter().zip(rendered) {
