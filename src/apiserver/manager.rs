@@ -11,12 +11,12 @@ use client::Api;
 use client::http::{Answer, HttpApi, Transport};
 use controllers::nodes::{ipam::Ipam, lifecycle::Lifecycle};
 use controllers::workloads::{
-    daemon_set::DaemonSets, deployment::Deployments, job::Jobs, replica_set::ReplicaSets,
-    stateful_set::StatefulSets,
+    cron_job::CronJobs, daemon_set::DaemonSets, deployment::Deployments, finished::Finished, job::Jobs,
+    replica_set::ReplicaSets, stateful_set::StatefulSets,
 };
 use controllers::{
-    aggregation, disruption, endpoint_slice, garbage, load_balancer, namespace, root_ca, scheduling,
-    service_account,
+    aggregation, disruption, endpoint_slice, endpoints, garbage, load_balancer, namespace, root_ca,
+    scheduling, service_account,
 };
 use futures::{StreamExt as _, TryStreamExt as _};
 use http_body_util::BodyStream;
@@ -33,17 +33,24 @@ const MANAGER: &str = "kube-controller-manager";
 /// What the scheduler calls itself.
 const SCHEDULER: &str = "kube-scheduler";
 
-/// A controller's way: it looks as the controller manager, as upstream's shared informers do,
-/// and writes as the service account `kube-system/NAME`.
+/// A controller's way: it lists and watches as the controller manager, as upstream's shared
+/// informers do, and reads and writes single objects as the service account `kube-system/NAME`.
 struct Way {
     looks: Local,
-    writes: Local,
+    acts: Local,
+}
+
+/// Whether a request is an informer's.
+fn is_informers(request: &Request<Bytes>) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    let asks = |name: &str| query.split('&').any(|part| part.starts_with(name));
+    request.method() == Method::GET && (asks("limit=") || asks("watch="))
 }
 
 #[async_trait]
 impl Transport for Way {
     async fn send(&self, request: Request<Bytes>) -> Result<Answer, String> {
-        let client = if request.method() == Method::GET { &self.looks } else { &self.writes };
+        let client = if is_informers(&request) { &self.looks } else { &self.acts };
         let response = client.forward(request).await;
         let status = response.status().as_u16();
         let frames = BodyStream::new(response.into_body()).map_err(|error| error.to_string());
@@ -57,14 +64,14 @@ fn way(server: &Arc<Server>, name: &str) -> Way {
     let mut account = User::new(&service_account_name("kube-system", name), &[]);
     account.groups = service_account_groups("kube-system");
     let local = |user| Local::new(Arc::clone(server), user, MANAGER);
-    Way { looks: local(manager), writes: local(account.authenticated()) }
+    Way { looks: local(manager), acts: local(account.authenticated()) }
 }
 
 /// The scheduler reads and writes under one name.
 fn scheduler_way(server: &Arc<Server>) -> Way {
     let user = User::new("system:kube-scheduler", &[]).authenticated();
     let local = Local::new(Arc::clone(server), user, SCHEDULER);
-    Way { looks: local.clone(), writes: local }
+    Way { looks: local.clone(), acts: local }
 }
 
 /// Runs the controllers without which clients fail, until stopped.
@@ -122,6 +129,35 @@ pub async fn run(server: Arc<Server>) {
         controllers::run(
             endpoint_slice::EndpointSlices::default(),
             api("endpointslice-controller"),
+            clock(),
+            WORKERS,
+            shutdown()
+        ),
+        controllers::run(
+            ReplicaSets::replication_controllers(),
+            api("replication-controller"),
+            clock(),
+            WORKERS,
+            shutdown()
+        ),
+        controllers::run(CronJobs::default(), api("cronjob-controller"), clock(), WORKERS, shutdown()),
+        controllers::run(
+            Finished::default(),
+            api("ttl-after-finished-controller"),
+            clock(),
+            WORKERS,
+            shutdown()
+        ),
+        controllers::run(
+            endpoints::Endpoints::default(),
+            api("endpoint-controller"),
+            clock(),
+            WORKERS,
+            shutdown()
+        ),
+        controllers::run(
+            endpoints::Endpoints::mirroring(),
+            api("endpointslicemirroring-controller"),
             clock(),
             WORKERS,
             shutdown()

@@ -11,6 +11,7 @@ pub mod aggregation;
 pub mod disruption;
 mod driver;
 pub mod endpoint_slice;
+pub mod endpoints;
 pub mod events;
 pub mod garbage;
 pub mod load_balancer;

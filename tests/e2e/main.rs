@@ -7,6 +7,7 @@
 
 mod ec2;
 mod fleet;
+mod guestbook;
 mod image;
 mod life;
 mod packets;

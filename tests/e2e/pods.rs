@@ -80,20 +80,24 @@ spec:
 "#;
 
 /// A cluster with its kubectl.
-struct Kube<'a> {
+pub(crate) struct Kube<'a> {
     fleet: &'a Fleet,
     kubectl: PathBuf,
     config: PathBuf,
 }
 
-impl Kube<'_> {
+impl<'a> Kube<'a> {
+    pub(crate) fn new(fleet: &'a Fleet, config: PathBuf) -> Self {
+        Self { fleet, kubectl: kubectl(), config }
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.kubectl);
         command.args(arguments).env("KUBECONFIG", &self.config).stdin(Stdio::null());
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Said {
         let began = Instant::now();
         let output = self.command(arguments).output().expect("kubectl runs");
         println!("  {:>5.1} s  kubectl {}", began.elapsed().as_secs_f64(), arguments.join(" "));
@@ -157,7 +161,7 @@ fn pods_run_are_reached_and_survive_what_is_done_to_their_machines() {
         .cluster(&["kubeconfig", "--output", &config.display().to_string()])
         .exits(0)
         .says("next: kubectl get nodes");
-    let kube = Kube { fleet: &fleet, kubectl: kubectl(), config };
+    let kube = Kube::new(&fleet, config);
     let nodes = kube.run(&["get", "nodes", "--no-headers"]).exits(0).out;
     assert_eq!(nodes.matches(" Ready ").count(), 3, "{nodes}");
     let deadline = Instant::now() + Duration::from_secs(30);

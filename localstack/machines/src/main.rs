@@ -11,6 +11,7 @@ mod daemon;
 mod decide;
 mod dns;
 mod folders;
+mod forward;
 mod images;
 mod imds;
 mod launch;
@@ -87,6 +88,15 @@ enum Commands {
         /// The file that `spawn` or `run` wrote.
         pid_file: PathBuf,
     },
+    /// Hand connections to an address on to another, until told to end.
+    Forward {
+        /// Address and port to listen on.
+        #[arg(long)]
+        listen: std::net::SocketAddr,
+        /// Where they go.
+        #[arg(long)]
+        to: std::net::SocketAddr,
+    },
     /// Print the images in the form of MOTO_AMIS_PATH.
     Amis,
     /// Become a machine.
@@ -127,6 +137,7 @@ fn act() -> Result<ExitCode> {
             let alive = process::Process::read(&pid_file).is_some_and(process::Process::is_alive);
             return Ok(if alive { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        Commands::Forward { listen, to } => runtime()?.block_on(forward::forward(listen, to))?,
         Commands::Amis => {
             println!("{:#}", images::amis());
         }

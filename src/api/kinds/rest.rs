@@ -23,7 +23,6 @@ pub(super) const INERT: &[(&str, &str)] = &[
     ("apiextensions.k8s.io", "CustomResourceDefinition"),
     ("apiregistration.k8s.io", "APIService"),
     ("autoscaling", "HorizontalPodAutoscaler"),
-    ("batch", "CronJob"),
     ("certificates.k8s.io", "ClusterTrustBundle"),
     ("certificates.k8s.io", "PodCertificateRequest"),
     ("flowcontrol.apiserver.k8s.io", "FlowSchema"),

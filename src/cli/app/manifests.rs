@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 /// An object and where it is written.
@@ -114,10 +116,27 @@ fn documents(file: &str, text: &str) -> anyhow::Result<Vec<Manifest>> {
         };
         for object in items {
             check(&origin, &object)?;
-            all.push(Manifest { origin: origin.clone(), object });
+            all.push(Manifest { origin: origin.clone(), object: with_data(object) });
         }
     }
     Ok(all)
+}
+
+/// A Secret's texts as it keeps them: `stringData` is never stored, and applying it again would
+/// count as a change.
+fn with_data(mut object: Value) -> Value {
+    if object["kind"] != "Secret" {
+        return object;
+    }
+    let texts = object.as_object_mut().and_then(|fields| fields.remove("stringData"));
+    for (key, text) in texts.as_ref().and_then(Value::as_object).into_iter().flatten() {
+        object["data"][key] = match text {
+            Value::String(text) => STANDARD.encode(text).into(),
+            // The server says what is wrong with it.
+            other => other.clone(),
+        };
+    }
+    object
 }
 
 fn check(origin: &str, object: &Value) -> anyhow::Result<()> {
@@ -179,6 +198,15 @@ mod tests {
         write("notes.txt", "not: [read");
         let labels: Vec<_> = read(folder.path()).unwrap().iter().map(Manifest::label).collect();
         assert_eq!(labels, ["namespace/shop", "secret/s", "service/web", "deployment/web"]);
+    }
+
+    #[test]
+    fn a_secret_is_applied_as_it_is_kept() {
+        let secret =
+            "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {a: b}\ndata: {c: ZA==}\n";
+        let read = &documents("f", secret).unwrap()[0].object;
+        assert_eq!(read["data"], serde_json::json!({"c": "ZA==", "a": "Yg=="}));
+        assert!(read["stringData"].is_null());
     }
 
     #[test]

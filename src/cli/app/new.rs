@@ -290,7 +290,7 @@ mod tests {
                 "deployment/shop-frontend"
             ]
         );
-        assert_eq!(all[0].object["stringData"]["TOKEN"], "a: b");
+        assert_eq!(all[0].object["data"]["TOKEN"], "YTogYg==");
         assert_eq!(all[2].object["spec"]["type"], "LoadBalancer");
         assert!(all[1].object["spec"]["type"].is_null(), "the backend is inside");
         let container = &all[4].object["spec"]["template"]["spec"]["containers"][0];

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::deployment::hash;
 use super::owned::Writer;
 use super::replica_set::{differs, with_status};
+use super::revisions::{self, Revisions};
 use super::rollout::scaled;
 use super::{Owned, PodState, keep};
 use crate::events::{Teller, known};
@@ -37,6 +38,7 @@ pub struct DaemonSets {
     sets: Projection<Arc<Value>>,
     nodes: Projection<Arc<scheduler::Node>>,
     pods: Owned,
+    revisions: Revisions,
 }
 
 /// What a sync starts from.
@@ -45,6 +47,7 @@ pub struct Facts {
     set: Arc<Value>,
     nodes: Vec<Arc<scheduler::Node>>,
     pods: Vec<PodState>,
+    revisions: Vec<Arc<Value>>,
     writer: Writer,
 }
 
@@ -170,12 +173,19 @@ impl Controller for DaemonSets {
     }
 
     fn interest(&self, resource: &Resource) -> Interest {
-        let ours = resource.is("apps", "daemonsets") || resource.is("", "pods") || resource.is("", "nodes");
+        let ours = resource.is("apps", "daemonsets")
+            || resource.is("", "pods")
+            || resource.is("", "nodes")
+            || revisions::is_theirs(resource);
         if ours { Interest::Of(View::Whole) } else { Interest::None }
     }
 
     fn observe(&mut self, resource: &Arc<Resource>, change: Change) -> Vec<(Place, Duration)> {
         let all = |sets: &Projection<Arc<Value>>| sets.iter().map(|(place, _)| place.clone()).collect();
+        if revisions::is_theirs(resource) {
+            self.revisions.observe(change);
+            return at_once(Vec::new());
+        }
         if resource.is("", "nodes") {
             super::keep_part(&mut self.nodes, change, |node| Arc::new(scheduler::Node::read(node)));
             return at_once(all(&self.sets));
@@ -194,11 +204,20 @@ impl Controller for DaemonSets {
         let set = self.sets.get(key)?;
         let pods = self.pods.of(meta::uid(set))?;
         let nodes = self.nodes.iter().map(|(_, node)| Arc::clone(node)).collect();
-        Some(Facts { set: Arc::clone(set), nodes, pods, writer: self.pods.writer(set, TELLER) })
+        let (revisions, writer) = (self.revisions.of(set), self.pods.writer(set, TELLER));
+        Some(Facts { set: Arc::clone(set), nodes, pods, revisions, writer })
     }
 
     async fn sync(_key: Place, facts: Facts, api: Arc<dyn Api>, now: Timestamp) -> Result<Next, ApiError> {
-        let Facts { set, nodes, pods, writer } = facts;
+        let Facts { set, nodes, pods, revisions, writer } = facts;
+        if meta::deletion_timestamp(&set).is_none() {
+            let named = |pod: &PodState| {
+                format!("{}-{}", meta::name(&set), pod.labels[HASH].as_str().unwrap_or_default())
+            };
+            let used = pods.iter().map(named).collect();
+            let hash = hash(&set["spec"]["template"], meta::int_at(&set, "status.collisionCount"));
+            revisions::carry_out(revisions::decide(&set, &revisions, &hash, HASH, &used), &*api).await?;
+        }
         let decision = decide(&set, &nodes, pods, &writer, now);
         writer.remove(&*api, &decision.remove, now).await?;
         writer.make(&*api, decision.make, now).await?;

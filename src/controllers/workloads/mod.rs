@@ -1,10 +1,13 @@
 //! Workloads: objects that keep pods, or keep objects that keep pods.
 
+pub mod cron_job;
 pub mod daemon_set;
 pub mod deployment;
+pub mod finished;
 pub mod job;
 mod owned;
 pub mod replica_set;
+mod revisions;
 mod rollout;
 pub mod stateful_set;
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! ReplicaSets keep a number of equal pods (upstream's replicaset-controller).
+//! ReplicaSets keep a number of equal pods (upstream's replicaset-controller), and so do their
+//! elders, ReplicationControllers: a [`Flavour`] each of one controller.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,20 +16,48 @@ use crate::events::{Teller, known};
 use crate::service_account::now as at_once;
 use crate::{Api, ApiError, Change, Controller, Interest, Next, Place, Projection, Resource, View, Write};
 
-const TELLER: Teller = Teller { component: "replicaset-controller" };
+/// One of the two kinds.
+#[derive(Debug)]
+struct Flavour {
+    group: &'static str,
+    plural: &'static str,
+    kind: &'static str,
+    teller: Teller,
+}
+
+const SETS: Flavour = Flavour {
+    group: "apps",
+    plural: "replicasets",
+    kind: "ReplicaSet",
+    teller: Teller { component: "replicaset-controller" },
+};
+const ELDERS: Flavour = Flavour {
+    group: "",
+    plural: "replicationcontrollers",
+    kind: "ReplicationController",
+    teller: Teller { component: "replication-controller" },
+};
 /// Pods made or removed in one sync, at most (upstream's burst).
 const BURST: usize = 500;
 
 /// The controller.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ReplicaSets {
+    flavour: &'static Flavour,
     sets: Projection<Arc<Value>>,
     pods: Owned,
+}
+
+impl Default for ReplicaSets {
+    fn default() -> Self {
+        Self::of(&SETS)
+    }
 }
 
 /// What a sync starts from.
 #[derive(Debug)]
 pub struct Facts {
+    flavour: &'static Flavour,
     set: Arc<Value>,
     pods: Vec<PodState>,
     orphans: Vec<PodState>,
@@ -47,9 +76,19 @@ struct Decision {
     again: Option<Duration>,
 }
 
+/// A ReplicationController's selector is a map of labels.
+fn selector(set: &Value) -> Option<LabelSelector> {
+    let selector = &set["spec"]["selector"];
+    if set["kind"] == ELDERS.kind {
+        Some(LabelSelector::exactly(selector))
+    } else {
+        LabelSelector::of(selector)
+    }
+}
+
 fn decide(set: &Value, pods: Vec<PodState>, orphans: Vec<PodState>, now: Timestamp) -> Decision {
     let mut decision = Decision::default();
-    let selector = LabelSelector::of(&set["spec"]["selector"]).unwrap_or_default();
+    let selector = selector(set).unwrap_or_default();
     let deleting = meta::deletion_timestamp(set).is_some();
     let (mut ours, strangers): (Vec<_>, Vec<_>) =
         pods.into_iter().partition(|pod| selector.matches_labels(&pod.labels));
@@ -140,16 +179,24 @@ pub(crate) fn differs(status: &Value, wanted: &Value) -> bool {
 }
 
 impl ReplicaSets {
+    fn of(flavour: &'static Flavour) -> Self {
+        Self { flavour, sets: Projection::default(), pods: Owned::default() }
+    }
+
+    /// The same for ReplicationControllers.
+    #[must_use]
+    pub fn replication_controllers() -> Self {
+        Self::of(&ELDERS)
+    }
+
     fn concerned(&self, pods: &[PodState]) -> Vec<Place> {
         let mut places: Vec<Place> = Vec::new();
         for pod in pods {
             let owners = self.sets.iter().filter(|(place, set)| match &pod.owner {
                 Some(owner) => meta::uid(set) == &**owner,
                 None => {
-                    place.namespace == pod.place.namespace && {
-                        LabelSelector::of(&set["spec"]["selector"])
-                            .is_some_and(|s| s.matches_labels(&pod.labels))
-                    }
+                    place.namespace == pod.place.namespace
+                        && selector(set).is_some_and(|s| s.matches_labels(&pod.labels))
                 }
             });
             places.extend(owners.map(|(place, _)| place.clone()));
@@ -165,11 +212,11 @@ impl Controller for ReplicaSets {
     type Facts = Facts;
 
     fn name(&self) -> &'static str {
-        "replicaset-controller"
+        self.flavour.teller.component
     }
 
     fn interest(&self, resource: &Resource) -> Interest {
-        let ours = resource.is("apps", "replicasets") || resource.is("", "pods");
+        let ours = resource.is(self.flavour.group, self.flavour.plural) || resource.is("", "pods");
         if ours { Interest::Of(View::Whole) } else { Interest::None }
     }
 
@@ -185,11 +232,12 @@ impl Controller for ReplicaSets {
         let set = self.sets.get(key)?;
         let pods = self.pods.of(meta::uid(set))?;
         let orphans = self.pods.orphans(&key.namespace);
-        Some(Facts { set: Arc::clone(set), pods, orphans, writer: self.pods.writer(set, TELLER) })
+        let writer = self.pods.writer(set, self.flavour.teller);
+        Some(Facts { flavour: self.flavour, set: Arc::clone(set), pods, orphans, writer })
     }
 
     async fn sync(_key: Place, facts: Facts, api: Arc<dyn Api>, now: Timestamp) -> Result<Next, ApiError> {
-        let Facts { set, pods, orphans, writer } = facts;
+        let Facts { flavour, set, pods, orphans, writer } = facts;
         let decision = decide(&set, pods, orphans, now);
         for pod in &decision.adopt {
             writer.claim(&*api, pod, true).await?;
@@ -206,7 +254,7 @@ impl Controller for ReplicaSets {
             Err(error) => json!([failure(&set["status"]["conditions"][0], &error.to_string(), now)]),
         };
         if differs(&set["status"], &status) {
-            let resource = known("apps", "v1", "replicasets", "ReplicaSet");
+            let resource = known(flavour.group, "v1", flavour.plural, flavour.kind);
             api.write(&resource, with_status(&set, status)).await?;
         }
         made?;

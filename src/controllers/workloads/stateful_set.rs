@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::deployment::hash;
 use super::owned::Writer;
 use super::replica_set::{differs, with_status};
+use super::revisions::{self, Revisions};
 use super::{Owned, PodState, keep};
 use crate::events::{Teller, known};
 use crate::service_account::now as at_once;
@@ -20,6 +21,8 @@ use crate::{Api, ApiError, Change, Controller, Interest, Next, Place, Projection
 const TELLER: Teller = Teller { component: "statefulset-controller" };
 const HASH: &str = "controller-revision-hash";
 const NAME: &str = "statefulset.kubernetes.io/pod-name";
+/// The label of a ControllerRevision.
+const REVISION_HASH: &str = "controller.kubernetes.io/hash";
 const INDEX: &str = "apps.kubernetes.io/pod-index";
 
 /// The controller.
@@ -27,6 +30,7 @@ const INDEX: &str = "apps.kubernetes.io/pod-index";
 pub struct StatefulSets {
     sets: Projection<Arc<Value>>,
     pods: Owned,
+    revisions: Revisions,
 }
 
 /// What a sync starts from.
@@ -34,6 +38,7 @@ pub struct StatefulSets {
 pub struct Facts {
     set: Arc<Value>,
     pods: Vec<PodState>,
+    revisions: Vec<Arc<Value>>,
     writer: Writer,
 }
 
@@ -50,9 +55,9 @@ fn ordinal(set: &str, pod: &PodState) -> Option<i64> {
     pod.place.name.strip_prefix(set)?.strip_prefix('-')?.parse().ok()
 }
 
-fn pod_of(set: &Value, writer: &Writer, ordinal: i64, revision: &str) -> Value {
+fn pod_of(set: &Value, template: &Value, writer: &Writer, ordinal: i64, revision: &str) -> Value {
     let name = format!("{}-{ordinal}", meta::name(set));
-    let mut pod = writer.pod(&set["spec"]["template"]);
+    let mut pod = writer.pod(template);
     if let Some(metadata) = pod["metadata"].as_object_mut() {
         metadata.remove("generateName");
         metadata.insert("name".to_owned(), json!(name));
@@ -81,7 +86,7 @@ fn pod_of(set: &Value, writer: &Writer, ordinal: i64, revision: &str) -> Value {
 }
 
 /// The revision that pods below the partition keep: the one that was whole last.
-fn revisions(set: &Value) -> (String, String) {
+fn names(set: &Value) -> (String, String) {
     let name = meta::name(set);
     let update =
         format!("{name}-{}", hash(&set["spec"]["template"], meta::int_at(set, "status.collisionCount")));
@@ -89,25 +94,38 @@ fn revisions(set: &Value) -> (String, String) {
     (if current.is_empty() { update.clone() } else { current.to_owned() }, update)
 }
 
-fn decide(set: &Value, pods: Vec<PodState>, writer: &Writer, now: Timestamp) -> Decision {
+/// `before` is the template of the current revision: pods below the partition are of it.
+fn decide(
+    set: &Value,
+    before: Option<&Value>,
+    pods: Vec<PodState>,
+    writer: &Writer,
+    now: Timestamp,
+) -> Decision {
     let mut decision = Decision::default();
     let name = meta::name(set);
     let first = meta::int_at(set, "spec.ordinals.start");
     let wanted = set["spec"]["replicas"].as_i64().unwrap_or(1);
     let min_ready = meta::int_at(set, "spec.minReadySeconds");
     let parallel = set["spec"]["podManagementPolicy"] == "Parallel";
-    let (current, update) = revisions(set);
+    let (current, update) = names(set);
     let mut there: Vec<(i64, PodState)> =
         pods.into_iter().filter_map(|pod| Some((ordinal(name, &pod)?, pod))).collect();
     there.sort_by_key(|(ordinal, _)| *ordinal);
     let find = |ordinal: i64| there.iter().find(|(one, _)| *one == ordinal).map(|(_, pod)| pod);
     let well = |pod: &PodState| pod.active() && pod.available(min_ready, now);
     let deleting = meta::deletion_timestamp(set).is_some();
+    let partition = meta::int_at(set, "spec.updateStrategy.rollingUpdate.partition");
     let mut blocked = deleting;
     for ordinal in (first..first + wanted).take_while(|_| !deleting) {
         match find(ordinal) {
             None => {
-                decision.make.push(pod_of(set, writer, ordinal, &update));
+                let held = before.filter(|_| current != update && ordinal < first + partition);
+                let (template, revision) = match held {
+                    Some(template) => (template, &current),
+                    None => (&set["spec"]["template"], &update),
+                };
+                decision.make.push(pod_of(set, template, writer, ordinal, revision));
                 blocked = true;
             }
             Some(pod) if pod.ended() && !pod.deleting => {
@@ -142,7 +160,6 @@ fn decide(set: &Value, pods: Vec<PodState>, writer: &Writer, now: Timestamp) -> 
         && decision.remove.is_empty()
         && surplus.is_empty()
     {
-        let partition = meta::int_at(strategy, "rollingUpdate.partition");
         // From the last down; one that is not well holds the others back.
         for (_, pod) in there.iter().rev().filter(|(one, _)| *one >= first + partition) {
             if pod.labels[HASH] != update.as_str() {
@@ -203,11 +220,16 @@ impl Controller for StatefulSets {
     }
 
     fn interest(&self, resource: &Resource) -> Interest {
-        let ours = resource.is("apps", "statefulsets") || resource.is("", "pods");
+        let ours =
+            resource.is("apps", "statefulsets") || resource.is("", "pods") || revisions::is_theirs(resource);
         if ours { Interest::Of(View::Whole) } else { Interest::None }
     }
 
     fn observe(&mut self, resource: &Arc<Resource>, change: Change) -> Vec<(Place, Duration)> {
+        if revisions::is_theirs(resource) {
+            self.revisions.observe(change);
+            return at_once(Vec::new());
+        }
         if resource.is("", "pods") {
             let pods = self.pods.observe(change);
             let owned = |set: &Value| pods.iter().any(|pod| pod.owner.as_deref() == Some(meta::uid(set)));
@@ -221,12 +243,23 @@ impl Controller for StatefulSets {
     fn facts(&self, key: &Place) -> Option<Facts> {
         let set = self.sets.get(key)?;
         let pods = self.pods.of(meta::uid(set))?;
-        Some(Facts { set: Arc::clone(set), pods, writer: self.pods.writer(set, TELLER) })
+        let (revisions, writer) = (self.revisions.of(set), self.pods.writer(set, TELLER));
+        Some(Facts { set: Arc::clone(set), pods, revisions, writer })
     }
 
     async fn sync(_key: Place, facts: Facts, api: Arc<dyn Api>, now: Timestamp) -> Result<Next, ApiError> {
-        let Facts { set, pods, writer } = facts;
-        let decision = decide(&set, pods, &writer, now);
+        let Facts { set, pods, revisions, writer } = facts;
+        let (current, update) = names(&set);
+        if meta::deletion_timestamp(&set).is_none() {
+            let named = |pod: &PodState| pod.labels[HASH].as_str().unwrap_or_default().to_owned();
+            let used = pods.iter().map(named).chain([current.clone(), update.clone()]).collect();
+            let hash = update.strip_prefix(&format!("{}-", meta::name(&set))).unwrap_or_default();
+            revisions::carry_out(revisions::decide(&set, &revisions, hash, REVISION_HASH, &used), &*api)
+                .await?;
+        }
+        let before =
+            revisions.iter().find(|one| meta::name(one) == current).map(|one| revisions::template(one));
+        let decision = decide(&set, before.as_ref(), pods, &writer, now);
         writer.remove(&*api, &decision.remove, now).await?;
         writer.make(&*api, decision.make, now).await?;
         if differs(&set["status"], &decision.status) {
@@ -251,14 +284,14 @@ mod tests {
 
     fn pod(set: &Value, ordinal: i64, ready: bool) -> PodState {
         PodState::read(&json!({
-            "metadata": {"name": format!("db-{ordinal}"), "namespace": "n", "uid": ordinal.to_string(), "labels": {HASH: revisions(set).1}},
+            "metadata": {"name": format!("db-{ordinal}"), "namespace": "n", "uid": ordinal.to_string(), "labels": {HASH: names(set).1}},
             "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }, "lastTransitionTime": "1970-01-01T00:00:00Z"}]},
         }))
     }
 
     fn said(set: &Value, pods: Vec<PodState>) -> (Vec<String>, Vec<String>) {
         let writer = Owned::default().writer(set, TELLER);
-        let decision = decide(set, pods, &writer, Timestamp::UNIX_EPOCH);
+        let decision = decide(set, None, pods, &writer, Timestamp::UNIX_EPOCH);
         let made = decision.make.iter().map(|pod| meta::name(pod).to_owned()).collect();
         (made, decision.remove.iter().map(|pod| pod.place.name.to_string()).collect())
     }
