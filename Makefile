@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cluster-build/
 HOST := $(shell rustc --print host-tuple 2>/dev/null)
 BIN := $(CARGO_TARGET_DIR)/$(HOST)/debug
 
-.PHONY: help demo demo-down test check bench dist sweep fuzz setup
+.PHONY: help demo demo-down test check bench conformance dist sweep fuzz setup
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ check: setup
 bench: setup
 	@scripts/bench-store
 	@scripts/bench
+
+## make conformance  upstream's suite on a cluster: E2E_TEST=path KUBECONFIG=file (tests/conformance/README.md)
+conformance:
+	@tests/conformance/run.py --e2e-test "$(E2E_TEST)" --kubeconfig "$(KUBECONFIG)"
 
 ## make sweep      kill `up` and `down` at every journal write, a fresh cluster each (long)
 sweep: setup
