@@ -15,7 +15,7 @@ use controllers::workloads::{
     replica_set::ReplicaSets, stateful_set::StatefulSets,
 };
 use controllers::{
-    aggregation, disruption, endpoint_slice, endpoints, garbage, load_balancer, namespace, root_ca,
+    aggregation, disruption, endpoint_slice, endpoints, garbage, load_balancer, namespace, quota, root_ca,
     scheduling, service_account,
 };
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -158,6 +158,13 @@ pub async fn run(server: Arc<Server>) {
         controllers::run(
             endpoints::Endpoints::mirroring(),
             api("endpointslicemirroring-controller"),
+            clock(),
+            WORKERS,
+            shutdown()
+        ),
+        controllers::run(
+            quota::Quotas::default(),
+            api("resourcequota-controller"),
             clock(),
             WORKERS,
             shutdown()

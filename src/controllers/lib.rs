@@ -19,6 +19,7 @@ pub mod namespace;
 pub mod nodes;
 mod projection;
 mod queue;
+pub mod quota;
 pub mod root_ca;
 pub mod scheduling;
 pub mod service_account;

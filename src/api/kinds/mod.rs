@@ -42,6 +42,7 @@ mod storage;
 pub mod table;
 #[cfg(test)]
 mod testing;
+pub mod usage;
 
 /// What is particular to a kind.
 pub(crate) struct Row {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::commit::{self, Decision, Done, Target};
 use super::options::{Kind, WriteOptions};
 use super::steps::{Steps, place};
-use super::{body, options};
+use super::{body, options, quota};
 use crate::exchange::{Exchange, Scope};
 use crate::http::Response;
 use crate::refusal::{Refusal, Result};
@@ -71,6 +71,15 @@ pub async fn object_created(
         let name = meta::name(&object).to_owned();
         let key = scope.key(meta::namespace(&object), &name);
         let target = Target { scope, key, dry_run: options.dry_run, lease };
+        if scope.kind.namespaced && quota::are_there(server, meta::namespace(&object)) {
+            let mut judged = object.clone();
+            steps.admit(Operation::Create, &mut judged, None)?;
+            let (judged, _) = steps.created(judged)?;
+            // One that is there already is refused for that, and charged for nothing.
+            if scope.shelf.get(&target.key).is_none() {
+                quota::charge(server, scope, &judged, options.dry_run).await?;
+            }
+        }
         let done = commit::change(server, &target, |current| {
             // The object is judged before it is known whether there is one: as upstream does.
             let mut object = object.clone();

@@ -9,5 +9,6 @@ pub mod create;
 pub mod delete;
 pub mod options;
 pub mod patch;
+pub mod quota;
 pub mod steps;
 pub mod update;

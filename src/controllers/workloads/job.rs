@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::meta;
+use api::selector::LabelSelector;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -20,6 +21,7 @@ use crate::{Api, ApiError, Change, Controller, Interest, Next, Place, Projection
 
 const TELLER: Teller = Teller { component: "job-controller" };
 const TRACKING: &str = "batch.kubernetes.io/job-tracking";
+const JOB_NAME: &str = "batch.kubernetes.io/job-name";
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 /// Upstream's back-off between failures.
 const FIRST_BACKOFF: i64 = 10;
@@ -35,9 +37,9 @@ pub struct Jobs {
 /// What a sync starts from.
 #[derive(Debug)]
 pub struct Facts {
-    job: Arc<Value>,
-    pods: Vec<PodState>,
-    writer: Writer,
+    job: Option<(Arc<Value>, Vec<PodState>, Writer)>,
+    /// Pods that a Job of this name left when it went: their finalizer holds them.
+    left: Vec<PodState>,
 }
 
 /// What is to be done.
@@ -104,13 +106,12 @@ fn decide(job: &Value, pods: Vec<PodState>, writer: &Writer, now: Timestamp) -> 
     let mut decision = Decision::default();
     let spec = &job["spec"];
     let finished = is_finished(job);
-    let tracked = |pod: &PodState| pod.finalizers.iter().any(|one| one == TRACKING);
     let indexed = spec["completionMode"] == "Indexed";
     let mut done = parsed(meta::str_at(job, "status.completedIndexes"));
     let (mut succeeded, mut failed) =
         (meta::int_at(job, "status.succeeded"), meta::int_at(job, "status.failed"));
     let mut newest_failure = None;
-    for pod in pods.iter().filter(|pod| tracked(pod) && (pod.ended() || pod.deleting && finished)) {
+    for pod in pods.iter().filter(|pod| is_tracked(pod) && (pod.ended() || pod.deleting && finished)) {
         decision.release.push(pod.clone());
         match &*pod.phase {
             "Succeeded" if indexed => drop(pod.index.map(|index| done.insert(index))),
@@ -307,6 +308,33 @@ fn templates(
     free.take(count).map(one).collect()
 }
 
+fn is_tracked(pod: &PodState) -> bool {
+    pod.finalizers.iter().any(|one| one == TRACKING)
+}
+
+/// Where the Job of a pod is or was.
+fn job_of(pod: &PodState) -> Option<Place> {
+    Some(Place { namespace: pod.place.namespace.clone(), name: pod.labels[JOB_NAME].as_str()?.into() })
+}
+
+/// Takes the finalizer away: what it held the pod for is written, or nobody is there to write it.
+async fn release(api: &dyn Api, pod: &PodState) -> Result<(), ApiError> {
+    let rest: Vec<&String> = pod.finalizers.iter().filter(|one| *one != TRACKING).collect();
+    let patch = json!({"metadata": {"uid": &*pod.uid, "finalizers": rest}});
+    let write = Write::Merge { place: pod.place.clone(), subresource: None, patch };
+    client::found(api.write(&known("", "v1", "pods", "Pod"), write).await)?;
+    Ok(())
+}
+
+impl Jobs {
+    /// Pods of a Job of this name that is not the one of this uid, if there is one at all.
+    fn left(&self, key: &Place, uid: Option<&str>) -> Vec<PodState> {
+        let labels = json!({"matchLabels": {JOB_NAME: &*key.name}});
+        let all = self.pods.within(&key.namespace, &LabelSelector::of(&labels).unwrap_or_default());
+        all.into_iter().filter(|pod| is_tracked(pod) && pod.owner.as_deref() != uid).collect()
+    }
+}
+
 #[async_trait]
 impl Controller for Jobs {
     type Key = Place;
@@ -324,25 +352,32 @@ impl Controller for Jobs {
     fn observe(&mut self, resource: &Arc<Resource>, change: Change) -> Vec<(Place, Duration)> {
         if resource.is("", "pods") {
             let pods = self.pods.observe(change);
-            let owned = |job: &Value| pods.iter().any(|pod| pod.owner.as_deref() == Some(meta::uid(job)));
-            return at_once(
-                self.jobs.iter().filter(|(_, job)| owned(job)).map(|(place, _)| place.clone()).collect(),
-            );
+            let mut due: Vec<Place> = pods.iter().filter(|pod| is_tracked(pod)).filter_map(job_of).collect();
+            due.sort();
+            due.dedup();
+            return at_once(due);
         }
-        at_once(keep(&mut self.jobs, change))
+        let gone = if let Change::Gone(job) = &change { Some(Place::of(job)) } else { None };
+        at_once(keep(&mut self.jobs, change).into_iter().chain(gone).collect())
     }
 
     fn facts(&self, key: &Place) -> Option<Facts> {
-        let job = self.jobs.get(key)?;
+        let Some(job) = self.jobs.get(key) else {
+            return Some(Facts { job: None, left: self.left(key, None) });
+        };
         if job["spec"]["managedBy"].as_str().is_some_and(|by| by != "kubernetes.io/job-controller") {
             return None;
         }
         let pods = self.pods.of(meta::uid(job))?;
-        Some(Facts { job: Arc::clone(job), pods, writer: self.pods.writer(job, TELLER) })
+        let left = self.left(key, Some(meta::uid(job)));
+        Some(Facts { job: Some((Arc::clone(job), pods, self.pods.writer(job, TELLER))), left })
     }
 
     async fn sync(_key: Place, facts: Facts, api: Arc<dyn Api>, now: Timestamp) -> Result<Next, ApiError> {
-        let Facts { job, pods, writer } = facts;
+        for pod in &facts.left {
+            release(&*api, pod).await?;
+        }
+        let Some((job, pods, writer)) = facts.job else { return Ok(Next::Wait) };
         let decision = decide(&job, pods, &writer, now);
         writer.remove(&*api, &decision.remove, now).await?;
         if differs(&job["status"], &decision.status) {
@@ -354,10 +389,7 @@ impl Controller for Jobs {
         }
         // Only what is in the status may be forgotten.
         for pod in &decision.release {
-            let rest: Vec<&String> = pod.finalizers.iter().filter(|one| *one != TRACKING).collect();
-            let patch = json!({"metadata": {"uid": &*pod.uid, "finalizers": rest}});
-            let write = Write::Merge { place: pod.place.clone(), subresource: None, patch };
-            client::found(api.write(&known("", "v1", "pods", "Pod"), write).await)?;
+            release(&*api, pod).await?;
         }
         writer.make(&*api, decision.make, now).await?;
         Ok(decision.again.map_or(Next::Wait, Next::After))
@@ -441,6 +473,26 @@ mod tests {
         for (scene, job, pods, second, (make, remove, release, end)) in cases {
             assert_eq!(told(&job, pods, second), (make, remove, release, end.to_owned()), "{scene}");
         }
+    }
+
+    #[test]
+    fn pods_that_a_job_left_are_let_go_and_those_of_another_of_its_name_are_kept() {
+        let raw = |uid: &str, owner: &str| {
+            json!({"metadata": {"name": uid, "namespace": "d", "uid": uid, "finalizers": [TRACKING], "labels": {JOB_NAME: "j"},
+                "ownerReferences": [{"uid": owner, "controller": true}]}})
+        };
+        let mut jobs = Jobs::default();
+        let resource = |group: &str, plural: &str| Arc::new(known(group, "v1", plural, ""));
+        let due =
+            jobs.observe(&resource("", "pods"), Change::Listed(vec![raw("a", "u"), raw("b", "before")]));
+        assert_eq!(due.len(), 1, "{due:?}");
+        let left = |jobs: &Jobs| -> Vec<String> {
+            let facts = jobs.facts(&Place::within("d", "j")).unwrap();
+            facts.left.iter().map(|pod| pod.place.name.to_string()).collect()
+        };
+        assert_eq!(left(&jobs), ["a", "b"]);
+        jobs.observe(&resource("batch", "jobs"), Change::Put(job(json!({}), json!({}))));
+        assert_eq!(left(&jobs), ["b"]);
     }
 
     #[test]

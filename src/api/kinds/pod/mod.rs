@@ -15,7 +15,7 @@ mod columns;
 mod containers;
 pub(super) mod default;
 mod probes;
-mod qos;
+pub(in crate::kinds) mod qos;
 pub(super) mod resources;
 pub(super) mod scheduling;
 mod security;
