@@ -37,6 +37,10 @@ pub(crate) struct PodState {
     pub(crate) meant_for: Option<Arc<str>>,
     pub(crate) finalizers: Vec<String>,
     pub(crate) index: Option<i64>,
+    /// How often pods of its index had failed before it.
+    pub(crate) index_failures: i64,
+    /// Of one that failed: what a Job's rules look at.
+    pub(crate) failure: Option<Arc<Value>>,
 }
 
 impl PodState {
@@ -67,6 +71,11 @@ impl PodState {
             finalizers: meta::finalizers(pod).map(str::to_owned).collect(),
             index: meta::annotation(pod, "batch.kubernetes.io/job-completion-index")
                 .and_then(|i| i.parse().ok()),
+            index_failures: meta::annotation(pod, super::job::INDEX_FAILURES)
+                .and_then(|count| count.parse().ok())
+                .unwrap_or(0),
+            failure: (meta::str_at(pod, "status.phase") == "Failed")
+                .then(|| Arc::new(super::job::failure(pod))),
         }
     }
 

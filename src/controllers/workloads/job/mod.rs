@@ -2,6 +2,8 @@
 //!
 //! A pod that ended is counted once: its finalizer keeps it until it is in the status.
 
+mod tally;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +14,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::owned::Writer;
+use self::tally::{End, Tally};
+pub(super) use self::tally::{INDEX_FAILURES, failure};
+use super::owned::{Writer, controller_reference};
 use super::replica_set::{differs, with_status};
 use super::{Owned, PodState, keep};
 use crate::events::{Kind, Teller, known};
@@ -38,6 +42,8 @@ pub struct Jobs {
 #[derive(Debug)]
 pub struct Facts {
     job: Option<(Arc<Value>, Vec<PodState>, Writer)>,
+    /// Pods that nobody owns and that the Job selects.
+    free: Vec<PodState>,
     /// Pods that a Job of this name left when it went: their finalizer holds them.
     left: Vec<PodState>,
 }
@@ -106,82 +112,39 @@ fn decide(job: &Value, pods: Vec<PodState>, writer: &Writer, now: Timestamp) -> 
     let mut decision = Decision::default();
     let spec = &job["spec"];
     let finished = is_finished(job);
-    let indexed = spec["completionMode"] == "Indexed";
-    let mut done = parsed(meta::str_at(job, "status.completedIndexes"));
-    let (mut succeeded, mut failed) =
-        (meta::int_at(job, "status.succeeded"), meta::int_at(job, "status.failed"));
-    let mut newest_failure = None;
-    for pod in pods.iter().filter(|pod| is_tracked(pod) && (pod.ended() || pod.deleting && finished)) {
-        decision.release.push(pod.clone());
-        match &*pod.phase {
-            "Succeeded" if indexed => drop(pod.index.map(|index| done.insert(index))),
-            "Succeeded" => succeeded += 1,
-            "Failed" => failed += 1,
-            _ => {}
-        }
-    }
-    for pod in pods.iter().filter(|pod| &*pod.phase == "Failed") {
-        newest_failure = newest_failure.max(pod.created.parse::<Timestamp>().ok());
-    }
-    if indexed {
-        succeeded = i64::try_from(done.len()).unwrap_or(i64::MAX);
-    }
+    let indexed = tally::is_indexed(job);
+    let tally = tally::count(job, &pods, finished);
     let active: Vec<&PodState> = pods.iter().filter(|pod| pod.active()).collect();
     let completions = spec["completions"].as_i64();
-    let limit = spec["backoffLimit"].as_i64().unwrap_or(6);
     let started = meta::str_at(job, "status.startTime").parse::<Timestamp>().ok();
     let suspended = spec["suspend"] == true;
     let deadline = spec["activeDeadlineSeconds"].as_i64().filter(|_| !suspended);
     let left =
         started.zip(deadline).map(|(started, seconds)| started.as_second() + seconds - now.as_second());
-    let enough = match completions {
-        Some(completions) => succeeded >= completions,
-        None => succeeded > 0 && active.is_empty(),
-    };
     let restarts: i64 = if spec["template"]["spec"]["restartPolicy"] == "OnFailure" {
         active.iter().map(|pod| pod.restarts).sum()
     } else {
         0
     };
-    let end = if finished || meta::deletion_timestamp(job).is_some() {
-        None
-    } else if enough {
-        let says = "Reached expected number of succeeded pods";
-        Some((
-            condition("Complete", "CompletionsReached", says, now),
-            Kind::Normal,
-            "Completed",
-            "Job completed",
-        ))
-    } else if left.is_some_and(|left| left <= 0) {
-        let says = "Job was active longer than specified deadline";
-        Some((condition("Failed", "DeadlineExceeded", says, now), Kind::Warning, "DeadlineExceeded", says))
-    } else if failed > limit || restarts > limit && limit > 0 {
-        let says = "Job has reached the specified backoff limit";
-        Some((
-            condition("Failed", "BackoffLimitExceeded", says, now),
-            Kind::Warning,
-            "BackoffLimitExceeded",
-            says,
-        ))
-    } else {
-        None
-    };
+    let may_end = !finished && meta::deletion_timestamp(job).is_none();
+    let end = if may_end { tally.end(job, active.len(), restarts, left, now) } else { None };
     let goes_on = end.is_none() && !finished && !suspended && meta::deletion_timestamp(job).is_none();
     if goes_on {
         let parallel = spec["parallelism"].as_i64().unwrap_or(1);
         let missing = match completions {
-            Some(completions) => parallel.min(completions - succeeded),
-            None if succeeded > 0 => 0,
+            Some(completions) => {
+                parallel.min(completions - tally.succeeded - i64::try_from(tally.lost.len()).unwrap_or(0))
+            }
+            None if tally.succeeded > 0 => 0,
             None => parallel,
         };
         let running = i64::try_from(active.len()).unwrap_or(i64::MAX);
-        let wait = backoff(failed, newest_failure, now);
+        let wait = backoff(tally.failed, tally.newest_failure, now);
         if running < missing && wait > 0 {
             decision.again = Some(Duration::from_secs(u64::try_from(wait).unwrap_or(1)));
         } else if running < missing {
             let count = usize::try_from(missing - running).unwrap_or(0);
-            decision.make = templates(job, writer, indexed, completions, &active, &done, count);
+            decision.make = templates(job, writer, &tally, &pods, count);
         } else if running > missing.max(0) && completions.is_some() {
             let surplus = usize::try_from(running - missing.max(0)).unwrap_or(0);
             decision.remove = active.iter().rev().take(surplus).map(|pod| (*pod).clone()).collect();
@@ -192,11 +155,17 @@ fn decide(job: &Value, pods: Vec<PodState>, writer: &Writer, now: Timestamp) -> 
         decision.remove = active.iter().map(|pod| (*pod).clone()).collect();
     }
     let running = if goes_on { active.len() - decision.remove.len() + decision.make.len() } else { 0 };
-    decision.status = status(job, running, &active, succeeded, failed, now);
+    decision.status = status(job, running, &active, tally.succeeded, tally.failed, now);
     if indexed {
-        decision.status["completedIndexes"] = json!(ranges(&done));
+        decision.status["completedIndexes"] = json!(ranges(&tally.done));
+        if spec["backoffLimitPerIndex"].is_i64() {
+            decision.status["failedIndexes"] = json!(ranges(&tally.lost));
+        }
     }
-    if let Some((condition, kind, reason, says)) = end {
+    let terminating = pods.iter().filter(|pod| pod.deleting && !pod.ended()).count();
+    decision.status["terminating"] = json!(terminating + decision.remove.len());
+    decision.release = tally.release;
+    if let Some(End { condition, kind, reason, says }) = end {
         let mut conditions = meta::list_at(job, "status.conditions").to_vec();
         if condition["type"] == "Complete" {
             decision.status["completionTime"] = json!(stamp(now));
@@ -210,7 +179,7 @@ fn decide(job: &Value, pods: Vec<PodState>, writer: &Writer, now: Timestamp) -> 
         target["message"] = message;
         conditions.extend([target, condition]);
         decision.status["conditions"] = Value::Array(conditions);
-        decision.event = Some((kind, reason, says.to_owned()));
+        decision.event = Some((kind, reason, says));
     } else {
         suspension(job, suspended, &mut decision, now);
     }
@@ -269,27 +238,29 @@ fn backoff(failed: i64, newest: Option<Timestamp>, now: Timestamp) -> i64 {
     newest.as_second() + wait - now.as_second()
 }
 
-fn templates(
-    job: &Value,
-    writer: &Writer,
-    indexed: bool,
-    completions: Option<i64>,
-    active: &[&PodState],
-    done: &BTreeSet<i64>,
-    count: usize,
-) -> Vec<Value> {
+fn templates(job: &Value, writer: &Writer, tally: &Tally, pods: &[PodState], count: usize) -> Vec<Value> {
     let mut template = job["spec"]["template"].clone();
     meta::put(&mut template, "metadata.finalizers", vec![json!(TRACKING)]);
-    if !indexed {
+    if !tally::is_indexed(job) {
         return vec![writer.pod(&template); count];
     }
-    let taken: BTreeSet<i64> = active.iter().filter_map(|pod| pod.index).collect();
-    let free = (0..completions.unwrap_or(0)).filter(|index| !done.contains(index) && !taken.contains(index));
+    let taken: BTreeSet<i64> = pods.iter().filter(|pod| pod.active()).filter_map(|pod| pod.index).collect();
+    let ended = |index: &i64| tally.done.contains(index) || tally.lost.contains(index);
+    let completions = job["spec"]["completions"].as_i64().unwrap_or(0);
+    let free = (0..completions).filter(|index| !ended(index) && !taken.contains(index));
+    let failures = |index: i64| {
+        let failed = pods.iter().filter(|pod| pod.index == Some(index) && &*pod.phase == "Failed");
+        failed.map(|pod| pod.index_failures + 1).max().unwrap_or(0)
+    };
     let one = |index: i64| {
         let mut pod = writer.pod(&template);
         for field in ["annotations", "labels"] {
             meta::fields(meta::entry(&mut pod, &format!("metadata.{field}")))
                 .insert(INDEX.to_owned(), json!(index.to_string()));
+        }
+        if job["spec"]["backoffLimitPerIndex"].is_i64() {
+            meta::fields(meta::entry(&mut pod, "metadata.annotations"))
+                .insert(INDEX_FAILURES.to_owned(), json!(failures(index).to_string()));
         }
         let name = meta::name(job);
         pod["metadata"]["generateName"] = json!(format!("{name}-{index}-"));
@@ -326,7 +297,31 @@ async fn release(api: &dyn Api, pod: &PodState) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// Makes a pod the Job's, held until it is counted.
+async fn adopt(api: &dyn Api, job: &Value, pod: &PodState) -> Result<(), ApiError> {
+    let finalizers: Vec<&str> = pod.finalizers.iter().map(String::as_str).chain([TRACKING]).collect();
+    let owner = [controller_reference(job)];
+    let patch = json!({"metadata": {"uid": &*pod.uid, "ownerReferences": owner, "finalizers": finalizers}});
+    let write = Write::Merge { place: pod.place.clone(), subresource: None, patch };
+    client::found(api.write(&known("", "v1", "pods", "Pod"), write).await)?;
+    Ok(())
+}
+
 impl Jobs {
+    /// Jobs whose pods these are, or may become.
+    fn concerned(&self, pods: &[PodState]) -> Vec<Place> {
+        let fits = |job: &Value, place: &Place, pod: &PodState| match &pod.owner {
+            Some(owner) => meta::uid(job) == &**owner,
+            None => {
+                place.namespace == pod.place.namespace
+                    && LabelSelector::of(&job["spec"]["selector"])
+                        .is_some_and(|s| s.matches_labels(&pod.labels))
+            }
+        };
+        let all = self.jobs.iter().filter(|(place, job)| pods.iter().any(|pod| fits(job, place, pod)));
+        all.map(|(place, _)| place.clone()).collect()
+    }
+
     /// Pods of a Job of this name that is not the one of this uid, if there is one at all.
     fn left(&self, key: &Place, uid: Option<&str>) -> Vec<PodState> {
         let labels = json!({"matchLabels": {JOB_NAME: &*key.name}});
@@ -353,6 +348,7 @@ impl Controller for Jobs {
         if resource.is("", "pods") {
             let pods = self.pods.observe(change);
             let mut due: Vec<Place> = pods.iter().filter(|pod| is_tracked(pod)).filter_map(job_of).collect();
+            due.extend(self.concerned(&pods));
             due.sort();
             due.dedup();
             return at_once(due);
@@ -363,21 +359,37 @@ impl Controller for Jobs {
 
     fn facts(&self, key: &Place) -> Option<Facts> {
         let Some(job) = self.jobs.get(key) else {
-            return Some(Facts { job: None, left: self.left(key, None) });
+            return Some(Facts { job: None, free: Vec::new(), left: self.left(key, None) });
         };
         if job["spec"]["managedBy"].as_str().is_some_and(|by| by != "kubernetes.io/job-controller") {
             return None;
         }
         let pods = self.pods.of(meta::uid(job))?;
         let left = self.left(key, Some(meta::uid(job)));
-        Some(Facts { job: Some((Arc::clone(job), pods, self.pods.writer(job, TELLER))), left })
+        let selector = LabelSelector::of(&job["spec"]["selector"]).unwrap_or_default();
+        let ours = |pod: &PodState| !selector.is_empty() && selector.matches_labels(&pod.labels);
+        let mut free = self.pods.orphans(&key.namespace);
+        free.retain(|pod| ours(pod) && !is_finished(job) && meta::deletion_timestamp(job).is_none());
+        Some(Facts { job: Some((Arc::clone(job), pods, self.pods.writer(job, TELLER))), free, left })
     }
 
     async fn sync(_key: Place, facts: Facts, api: Arc<dyn Api>, now: Timestamp) -> Result<Next, ApiError> {
         for pod in &facts.left {
             release(&*api, pod).await?;
         }
-        let Some((job, pods, writer)) = facts.job else { return Ok(Next::Wait) };
+        let Some((job, mut pods, writer)) = facts.job else { return Ok(Next::Wait) };
+        for pod in &facts.free {
+            adopt(&*api, &job, pod).await?;
+        }
+        let selector = LabelSelector::of(&job["spec"]["selector"]).unwrap_or_default();
+        let (ours, strangers): (Vec<_>, Vec<_>) =
+            pods.into_iter().partition(|pod| selector.is_empty() || selector.matches_labels(&pod.labels));
+        for pod in strangers.iter().filter(|pod| !pod.deleting) {
+            writer.claim(&*api, pod, false).await?;
+            release(&*api, pod).await?;
+        }
+        pods = ours;
+        pods.extend(facts.free);
         let decision = decide(&job, pods, &writer, now);
         writer.remove(&*api, &decision.remove, now).await?;
         if differs(&job["status"], &decision.status) {
