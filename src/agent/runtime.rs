@@ -102,8 +102,12 @@ fn last_words(annotations: &BTreeMap<String, String>, status: &m::ContainerStatu
         let log = std::fs::read_to_string(&status.log_path).unwrap_or_default();
         let said: String = log
             .lines()
-            .filter_map(|line| line.splitn(4, ' ').nth(3))
-            .map(|line| format!("{line}\n"))
+            .filter_map(|line| {
+                let mut parts = line.splitn(4, ' ').skip(2);
+                let (tag, text) = (parts.next()?, parts.next()?);
+                // What did not end with a line's end is told without one.
+                Some(if tag.starts_with('P') { text.to_owned() } else { format!("{text}\n") })
+            })
             .collect();
         return tail(said.as_bytes());
     }

@@ -4,13 +4,14 @@
 //! What comes from objects is written as upstream's atomic writer does: a new folder beside
 //! the old one, then `..data` points at it, so that a reader sees all of one version.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use api::meta;
-use client::{Place, Write};
+use api::selector::LabelSelector;
+use client::{Place, Resource, Selection, View, Write};
 use pods::env::{self, Sources};
 use serde_json::{Value, json};
 
@@ -151,6 +152,10 @@ async fn files(
             let (path, token) = token(context, pod, &source["serviceAccountToken"], place).await?;
             all.insert(path, (token, u32::try_from(mode).unwrap_or(0o600)));
         }
+        if source["clusterTrustBundle"].is_object() {
+            let (path, bundle) = trust(context, &source["clusterTrustBundle"]).await?;
+            all.insert(path, (bundle, u32::try_from(mode).unwrap_or(0o644)));
+        }
         for kind in ["configMap", "secret", "downwardAPI"] {
             if source[kind].is_object() {
                 all.extend(of_source(context, pod, kind, &source[kind], mode, sources).await?);
@@ -228,6 +233,58 @@ fn of_pod(
         files.insert(meta::str_at(item, "path").to_owned(), (text.into_bytes(), mode_of(item)));
     }
     Ok(files)
+}
+
+/// The certificates of a ClusterTrustBundle, or of all of a signer that are selected, each once.
+async fn trust(context: &Context, source: &Value) -> Result<(String, Vec<u8>), NoVolume> {
+    let resource = Resource {
+        group: "certificates.k8s.io".into(),
+        version: "v1".into(),
+        plural: "clustertrustbundles".into(),
+        kind: "ClusterTrustBundle".into(),
+        namespaced: false,
+        verbs: Vec::new(),
+    };
+    let failed = |error: client::ApiError| NoVolume(error.to_string());
+    let (name, optional) = (meta::str_at(source, "name"), source["optional"] == true);
+    let (bundles, missing) = if name.is_empty() {
+        let signer = meta::str_at(source, "signerName");
+        let all =
+            context.api.list(&resource, &Selection::default(), View::Whole).await.map_err(failed)?.items;
+        // No selector selects nothing, an empty one everything.
+        let selector = LabelSelector::of(&source["labelSelector"]);
+        let fits = |one: &Value| {
+            meta::str_at(one, "spec.signerName") == signer
+                && selector
+                    .as_ref()
+                    .is_some_and(|selector| selector.matches_labels(&one["metadata"]["labels"]))
+        };
+        let missing = format!(
+            "combination of signerName and labelSelector matched zero ClusterTrustBundles (signer {signer:?})"
+        );
+        (all.into_iter().filter(fits).collect::<Vec<_>>(), missing)
+    } else {
+        let found = client::found(context.api.get(&resource, &Place::cluster(name), View::Whole).await);
+        (found.map_err(failed)?.into_iter().collect(), format!("clustertrustbundle {name:?} not found"))
+    };
+    if bundles.is_empty() && !optional {
+        return Err(NoVolume(missing));
+    }
+    let texts: Vec<&str> = bundles.iter().map(|one| meta::str_at(one, "spec.trustBundle")).collect();
+    Ok((meta::str_at(source, "path").to_owned(), certificates(&texts).into_bytes()))
+}
+
+/// The certificates of PEM texts, each once, nothing between them.
+fn certificates(texts: &[&str]) -> String {
+    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+    const END: &str = "-----END CERTIFICATE-----";
+    let mut all: BTreeSet<String> = BTreeSet::new();
+    for text in texts {
+        for block in text.split(BEGIN).skip(1).filter_map(|block| Some(block.split_once(END)?.0)) {
+            all.insert(format!("{BEGIN}\n{}\n{END}\n", block.trim()));
+        }
+    }
+    all.into_iter().collect()
 }
 
 /// A token for the pod's service account, bound to the pod. One that is there serves for four
@@ -363,6 +420,14 @@ pub(crate) fn remove(folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn certificates_of_bundles_come_once_and_bare() {
+        let one = "-----BEGIN CERTIFICATE-----\nAAA\n-----END CERTIFICATE-----\n";
+        let two = one.replace("AAA", "BBB");
+        let told = certificates(&[&format!("# a comment\n{one}{two}"), one]);
+        assert_eq!(told, format!("{one}{two}"));
+    }
 
     fn files(pairs: &[(&str, &str)]) -> Files {
         pairs.iter().map(|(path, text)| ((*path).to_owned(), (text.as_bytes().to_vec(), 0o644))).collect()

@@ -358,6 +358,22 @@ pub fn subdomain_rule(name: &str, prefix: bool) -> Vec<String> {
     dns1123_subdomain(&masked(name, prefix))
 }
 
+/// Names that a signer's may be before: `example.com:signer:name` (ClusterTrustBundles).
+#[must_use]
+pub fn signed_rule(name: &str, prefix: bool) -> Vec<String> {
+    name.split(':').rev().enumerate().flat_map(|(at, part)| subdomain_rule(part, prefix && at == 0)).collect()
+}
+
+/// Names that are addresses in their shortest form (IPAddresses).
+#[must_use]
+pub fn address_rule(name: &str, _prefix: bool) -> Vec<String> {
+    match name.parse::<std::net::IpAddr>() {
+        Ok(address) if address.to_string() == name => Vec::new(),
+        Ok(address) => vec![format!("not a valid IP address in canonical format, it should be {address}")],
+        Err(_) => vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".to_owned()],
+    }
+}
+
 /// Names that are labels: namespaces.
 #[must_use]
 pub fn label_rule(name: &str, prefix: bool) -> Vec<String> {
@@ -437,6 +453,8 @@ mod tests {
         assert!(subdomain_rule("web-", true).is_empty());
         assert!(!subdomain_rule("web-", false).is_empty());
         assert!(!subdomain_rule("-", true).is_empty());
+        assert!(signed_rule("test.io:signer:a", false).is_empty() && !signed_rule("a:B", false).is_empty());
+        assert!(address_rule("fe80::1", false).is_empty() && !address_rule("FE80::1", false).is_empty());
         assert_eq!(path_rule("..", false), ["may not be '..'"]);
         assert_eq!(path_rule("a/b%", false), ["may not contain '/'", "may not contain '%'"]);
     }

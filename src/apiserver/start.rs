@@ -69,6 +69,31 @@ pub async fn prepare(server: &Arc<Server>) -> Result<(), LocalError> {
     for class in bootstrap::priority_classes() {
         ensure(&client, "/apis/scheduling.k8s.io/v1/priorityclasses", class).await?;
     }
+    service_range(server, &client).await?;
+    Ok(())
+}
+
+/// Tells of the range that Services' addresses are of (upstream's default ServiceCIDR).
+async fn service_range(server: &Server, client: &Local) -> Result<(), LocalError> {
+    const RANGES: &str = "/apis/networking.k8s.io/v1/servicecidrs";
+    let (address, prefix) = server.service_network;
+    let range = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
+        "metadata": {"name": "kubernetes"}, "spec": {"cidrs": [format!("{address}/{prefix}")]},
+    });
+    ensure(client, RANGES, range).await?;
+    let stamp = server.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let ready = json!({"status": {"conditions": [{
+        "type": "Ready", "status": "True", "reason": "", "message": "Kubernetes default Service CIDR is ready",
+        "lastTransitionTime": stamp,
+    }]}});
+    let path = format!("{RANGES}/kubernetes");
+    let there = client.json(Method::GET, &path, &Value::Null).await?;
+    if api::meta::list_at(&there, "status.conditions").is_empty() {
+        client
+            .typed(Method::PATCH, &format!("{path}/status"), "application/merge-patch+json", &ready)
+            .await?;
+    }
     Ok(())
 }
 

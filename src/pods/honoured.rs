@@ -59,6 +59,7 @@ const HONOURED: &[&str] = &[
     "volumes[].projected.sources[].secret.*",
     "volumes[].projected.sources[].downwardAPI.*",
     "volumes[].projected.sources[].serviceAccountToken.*",
+    "volumes[].projected.sources[].clusterTrustBundle.*",
 ];
 
 /// The same below each container.

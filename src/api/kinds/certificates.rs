@@ -15,69 +15,102 @@ use super::rules::required;
 use super::table::{AGE, NAME, age, or_none, text};
 use crate::field_error::{At, Errors, Path, quote};
 use crate::kind::{About, Context, Part, Read, Selectable, Strategy};
-use crate::names::{dns1123_label, dns1123_subdomain};
+use crate::names::{dns1123_label, dns1123_subdomain, signed_rule};
 use crate::{meta, time};
 
-pub(super) const ROWS: &[Row] = &[Row {
-    strategy: Strategy {
-        name: |_, _| Vec::new(),
-        prepare_create,
-        prepare_update: |new, old, _| {
-            meta::restore(new, old, "spec");
-            meta::restore(new, old, "status");
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        strategy: Strategy {
+            name: |_, _| Vec::new(),
+            prepare_create,
+            prepare_update: |new, old, _| {
+                meta::restore(new, old, "spec");
+                meta::restore(new, old, "status");
+            },
+            validate,
+            validate_update: |new, old, e| update(new, old, Writes::Neither, e),
+            ..Strategy::GENERIC
         },
-        validate,
-        validate_update: |new, old, e| update(new, old, Writes::Neither, e),
-        ..Strategy::GENERIC
-    },
-    parts: &[
-        (
-            "status",
-            Part {
-                prepare: prepare_status,
-                validate: |new, old, e| update(new, old, Writes::Certificate, e),
-                warn: |_, _| Vec::new(),
-            },
-        ),
-        (
-            "approval",
-            Part {
-                prepare: |new, old, context| {
-                    timestamps(new, old, context);
-                    let conditions = meta::at(new, "status.conditions").cloned();
-                    meta::restore(new, old, "spec");
-                    meta::restore(new, old, "status");
-                    if let Some(conditions) = conditions {
-                        meta::put(new, "status.conditions", conditions);
-                    }
+        parts: &[
+            (
+                "status",
+                Part {
+                    prepare: prepare_status,
+                    validate: |new, old, e| update(new, old, Writes::Certificate, e),
+                    warn: |_, _| Vec::new(),
                 },
-                validate: |new, old, e| update(new, old, Writes::Approval, e),
-                warn: |_, _| Vec::new(),
-            },
-        ),
-    ],
-    columns: &[
-        NAME,
-        AGE,
-        text("SignerName", About::Field("CertificateSigningRequestSpec", "signerName")),
-        text("Requestor", About::Field("CertificateSigningRequestSpec", "request")),
-        text("RequestedDuration", About::Field("CertificateSigningRequestSpec", "expirationSeconds")),
-        text("Condition", About::Field("CertificateSigningRequestStatus", "conditions")),
-    ],
-    cells: |o, now| {
-        let seconds = meta::at(o, "spec.expirationSeconds").and_then(Value::as_i64);
-        vec![
-            meta::name(o).into(),
-            age(o, now),
-            or_none(meta::str_at(o, "spec.signerName")),
-            meta::str_at(o, "spec.username").into(),
-            seconds.map_or_else(|| "<none>".to_owned(), time::span).into(),
-            state(o).into(),
-        ]
+            ),
+            (
+                "approval",
+                Part {
+                    prepare: |new, old, context| {
+                        timestamps(new, old, context);
+                        let conditions = meta::at(new, "status.conditions").cloned();
+                        meta::restore(new, old, "spec");
+                        meta::restore(new, old, "status");
+                        if let Some(conditions) = conditions {
+                            meta::put(new, "status.conditions", conditions);
+                        }
+                    },
+                    validate: |new, old, e| update(new, old, Writes::Approval, e),
+                    warn: |_, _| Vec::new(),
+                },
+            ),
+        ],
+        columns: &[
+            NAME,
+            AGE,
+            text("SignerName", About::Field("CertificateSigningRequestSpec", "signerName")),
+            text("Requestor", About::Field("CertificateSigningRequestSpec", "request")),
+            text("RequestedDuration", About::Field("CertificateSigningRequestSpec", "expirationSeconds")),
+            text("Condition", About::Field("CertificateSigningRequestStatus", "conditions")),
+        ],
+        cells: |o, now| {
+            let seconds = meta::at(o, "spec.expirationSeconds").and_then(Value::as_i64);
+            vec![
+                meta::name(o).into(),
+                age(o, now),
+                or_none(meta::str_at(o, "spec.signerName")),
+                meta::str_at(o, "spec.username").into(),
+                seconds.map_or_else(|| "<none>".to_owned(), time::span).into(),
+                state(o).into(),
+            ]
+        },
+        selectable: &[Selectable { name: Cow::Borrowed("spec.signerName"), read: Read::Path("") }],
+        ..Row::new("certificates.k8s.io", "CertificateSigningRequest")
     },
-    selectable: &[Selectable { name: Cow::Borrowed("spec.signerName"), read: Read::Path("") }],
-    ..Row::new("certificates.k8s.io", "CertificateSigningRequest")
-}];
+    Row {
+        strategy: Strategy {
+            name: signed_rule,
+            validate: bundle,
+            validate_update: |new, old, e| {
+                bundle(new, e);
+                let (signer, was) = (new.get("spec.signerName"), old.get("spec.signerName"));
+                if signer.str() != was.str() {
+                    e.invalid(&signer, "field is immutable");
+                }
+            },
+            ..Strategy::GENERIC
+        },
+        selectable: &[Selectable { name: Cow::Borrowed("spec.signerName"), read: Read::Path("") }],
+        ..Row::new("certificates.k8s.io", "ClusterTrustBundle")
+    },
+];
+
+/// A bundle of a signer is named after it.
+fn bundle(bundle: &At<'_>, e: &mut Errors) {
+    let (name, signer) = (bundle.get("metadata.name"), bundle.get("spec.signerName"));
+    let prefix = format!("{}:", signer.str().replace('/', ":"));
+    if signer.str().is_empty() && name.str().contains(':') {
+        e.invalid(&name, "ClusterTrustBundle without signer name must not have \":\" in its name");
+    } else if !signer.str().is_empty() && !name.str().starts_with(&prefix) {
+        let says = format!(
+            "ClusterTrustBundle for signerName {:?} must be named with prefix {prefix:?}",
+            signer.str()
+        );
+        e.invalid(&name, says);
+    }
+}
 
 fn state(request: &Value) -> String {
     let has = |kind: &str| {

@@ -13,11 +13,17 @@ use super::{Row, metadata};
 use crate::field_error::{At, Errors, Path};
 use crate::kind::{About, Strategy};
 use crate::meta;
-use crate::names::{dns1123_label, dns1123_subdomain, form_says, path_rule, wildcard_subdomain};
+use crate::names::{
+    address_rule, dns1123_label, dns1123_subdomain, form_says, path_rule, wildcard_subdomain,
+};
 
 const COUNTED: Strategy = Strategy { generation: &["spec"], ..Strategy::GENERIC };
 
 pub(super) const ROWS: &[Row] = &[
+    Row {
+        strategy: Strategy { name: address_rule, ..Strategy::GENERIC },
+        ..Row::new("networking.k8s.io", "IPAddress")
+    },
     Row {
         strategy: Strategy {
             default: |o| {

@@ -1,15 +1,14 @@
 //! Connections to what runs: log, exec, attach, portforward, proxy. What can be known without
-//! a node is answered here; the rest is the agent's, or who is proxied to.
+//! a node is answered here; the rest is the agent's. Proxies are not there yet, and say so.
 
 use api::field_error::{At, Errors, Path};
 use api::meta;
 use api::status::{Qualified, Status};
 use serde_json::Value;
 
-use super::{proxy, tunnel};
+use super::tunnel;
 use crate::exchange::{Exchange, Scope};
 use crate::http::Response;
-use crate::http::query::encode;
 use crate::options::number;
 use crate::refusal::Result;
 use crate::respond;
@@ -24,35 +23,38 @@ pub async fn answer(server: &Server, exchange: &Exchange, scope: &Scope, part: &
     }
     server.cache.fresh().await?;
     // `proxy` may name a scheme and a port besides: `https:web:443`.
-    let named = proxy::named(&info.name).filter(|_| part == "proxy");
-    let name = named.map_or(&*info.name, |named| named.name);
+    let name = match info.name.split(':').collect::<Vec<_>>()[..] {
+        [_, name, _] | [name, _] | [name] => name,
+        _ => &info.name,
+    };
     let entry = scope.shelf.get(&scope.key(&info.namespace, name));
     let entry = entry.ok_or_else(|| commit::not_found(scope, name))?;
     let object: Value = serde_json::from_slice(entry.bytes()).map_err(Status::internal)?;
-    match named {
-        Some(named) => proxy::answer(server, exchange, scope, named, &object).await,
-        None if part == "proxy" => Err(Status::bad_request(format!(
-            "invalid {} request {:?}",
-            scope.kind.kind.to_lowercase(),
-            info.name
-        ))
-        .into()),
-        None => pod(server, exchange, &object, part).await,
+    match &*scope.kind.kind {
+        "Pod" => pod(server, exchange, &object, part).await,
+        "Service" => service(server, &info.namespace, name),
+        _ => Err(no_way(name)),
     }
 }
 
+fn no_way(name: &str) -> crate::refusal::Refusal {
+    let says = format!("error dialing backend: this server has no way to {name:?} yet");
+    Status::unavailable(says).into()
+}
+
 async fn pod(server: &Server, exchange: &Exchange, pod: &Value, part: &str) -> Result<Response> {
-    if part != "portforward" {
+    if part != "proxy" && part != "portforward" {
         check_container(exchange.query.text("container"), pod)?;
     }
     let node = meta::str_at(pod, "spec.nodeName");
     match (node.is_empty(), part) {
         (true, "log") => Ok(respond::nothing(204)),
+        (true, "proxy") => Err(Status::bad_request("address not allowed").into()),
         (true, _) => {
             let says = format!("pod {} does not have a host assigned", meta::name(pod));
             Err(Status::bad_request(says).into())
         }
-        (false, _) => {
+        (false, "log" | "exec" | "attach" | "portforward") => {
             let container = exchange.query.text("container");
             let first =
                 meta::list_at(pod, "spec.containers").first().map_or("", |one| meta::str_at(one, "name"));
@@ -67,13 +69,14 @@ async fn pod(server: &Server, exchange: &Exchange, pod: &Value, part: &str) -> R
             };
             tunnel::forward(server, exchange, node, &path).await
         }
+        (false, _) => Err(no_way(node)),
     }
 }
 
 fn log_query(exchange: &Exchange) -> String {
     let fields = ["follow", "previous", "timestamps", "tailLines", "limitBytes", "sinceSeconds", "sinceTime"];
     let given =
-        fields.iter().filter_map(|field| Some(format!("{field}={}", encode(exchange.query.get(field)?))));
+        fields.iter().filter_map(|field| Some(format!("{field}={}", encoded(exchange.query.get(field)?))));
     given.collect::<Vec<_>>().join("&")
 }
 
@@ -88,8 +91,15 @@ fn stream_query(exchange: &Exchange) -> String {
 
 fn repeated(exchange: &Exchange, field: &str, word: &str) -> String {
     let all: Vec<String> =
-        exchange.query.all(field).map(|value| format!("{word}={}", encode(value))).collect();
+        exchange.query.all(field).map(|value| format!("{word}={}", encoded(value))).collect();
     all.join("&")
+}
+
+fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 /// A container must be one of the pod's; it may be left out where there is only one.
@@ -138,4 +148,16 @@ fn check_log(exchange: &Exchange) -> Result<()> {
     }
     let what = Qualified { group: "", name: "PodLogOptions" };
     Err(Status::invalid(what, &exchange.info.name, errors).into())
+}
+
+fn service(server: &Server, namespace: &str, name: &str) -> Result<Response> {
+    let shelf = server.cache.shelf("/registry/services/endpoints/");
+    let ends = shelf.and_then(|shelf| shelf.get(&format!("{namespace}/{name}")));
+    let ends: Value = ends.and_then(|entry| serde_json::from_slice(entry.bytes()).ok()).unwrap_or_default();
+    let any =
+        meta::list_at(&ends, "subsets").iter().any(|subset| !meta::list_at(subset, "addresses").is_empty());
+    if any {
+        return Err(no_way(name));
+    }
+    Err(Status::unavailable(format!("no endpoints available for service {name:?}")).into())
 }

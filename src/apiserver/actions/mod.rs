@@ -3,7 +3,6 @@
 pub mod binding;
 pub mod connect;
 pub mod eviction;
-mod proxy;
 pub mod review;
 pub mod scale;
 pub mod token;

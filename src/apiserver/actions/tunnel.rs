@@ -98,7 +98,7 @@ async fn ask(
 }
 
 /// Where a node is reached.
-pub(super) fn address(server: &Server, node: &str) -> Option<IpAddr> {
+fn address(server: &Server, node: &str) -> Option<IpAddr> {
     let entry = server.cache.shelf(NODES)?.get(node)?;
     let object: Value = serde_json::from_slice(entry.bytes()).ok()?;
     let all = meta::list_at(&object, "status.addresses");
@@ -106,7 +106,7 @@ pub(super) fn address(server: &Server, node: &str) -> Option<IpAddr> {
 }
 
 /// Joins the client's connection with the agent's.
-pub(super) fn join(exchange: &Exchange, mut there: hyper::Response<Incoming>) -> Result<Response> {
+fn join(exchange: &Exchange, mut there: hyper::Response<Incoming>) -> Result<Response> {
     let near = exchange.extensions.get::<OnUpgrade>().cloned();
     let near =
         near.ok_or_else(|| Refusal::from(Status::bad_request("this connection cannot be upgraded")))?;

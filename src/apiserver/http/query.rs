@@ -32,13 +32,6 @@ impl Query {
         self.0.iter().filter(move |(found, _)| found == name).map(|(_, value)| &**value)
     }
 
-    /// The query as it is sent on: well encoded, in the same order.
-    #[must_use]
-    pub fn encoded(&self) -> String {
-        let pairs = self.0.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value)));
-        pairs.collect::<Vec<_>>().join("&")
-    }
-
     /// All pairs.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, &**value))
@@ -49,15 +42,6 @@ impl Query {
     pub fn flag(&self, name: &str) -> bool {
         self.get(name).is_some_and(|value| !matches!(value.to_ascii_lowercase().as_str(), "false" | "0"))
     }
-}
-
-/// A name or value of a query.
-#[must_use]
-pub fn encode(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
 }
 
 /// Undoes percent-encoding; in a query `+` is a space.

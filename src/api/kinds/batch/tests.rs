@@ -125,16 +125,12 @@ fn schedules_are_read_as_upstream_reads_them() {
 }
 
 #[test]
-fn a_cron_job_is_served_with_a_word_of_warning() {
+fn a_cron_job_is_served_with_its_defaults() {
     let object = json!({"spec": {"schedule": "* * * * *", "jobTemplate": {"spec": spec_of(&json!({}))}}});
     let made = created("batch", "CronJob", object).unwrap();
     assert_eq!(
         (&made["spec"]["concurrencyPolicy"], &made["spec"]["suspend"]),
         (&json!("Allow"), &json!(false))
-    );
-    assert_eq!(
-        warned("batch", "CronJob", &made),
-        ["batch/v1 CronJob: nothing in this cluster acts on it yet"]
     );
     let row = cells("batch", "CronJob", &made, "2026-01-01T00:00:00Z");
     assert_eq!(row[1..6], ["* * * * *", "<none>", "False", "0", "<none>"]);
