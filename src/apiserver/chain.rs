@@ -49,6 +49,9 @@ impl Service for Server {
         let now = self.clock.now();
         let mut exchange = Exchange::new(parts.method, info, query, parts.headers, body, now);
         exchange.extensions = parts.extensions;
+        if exchange.info.subresource == "proxy" {
+            exchange.extensions.insert(parts.uri);
+        }
         let answered = async {
             if let Some(unclear) = unclear {
                 return Err(Status::internal(unclear).into());
