@@ -170,12 +170,13 @@ fn each_dialect_tells_the_end_in_its_way() {
     let [fifth, fourth, text, first, ..] = DIALECTS;
     let success = br#"{"metadata":{},"status":"Success"}"#;
     let words = &b"command terminated with exit code 3"[..];
-    let cases: [(Dialect, &[u8], Option<&[u8]>); 6] = [
+    let success = &success[..];
+    let cases = [
         (fifth, success, Some(success)),
         (fourth, FAILED, Some(FAILED)),
         (text, FAILED, Some(FAILED)),
         (first, success, None),
-        (first, b"", None),
+        (first, &b""[..], None),
         (first, FAILED, Some(words)),
     ];
     for (dialect, status, expected) in cases {
