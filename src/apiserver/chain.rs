@@ -12,7 +12,9 @@ use access::{Attributes, FieldRequirement, User};
 use api::selector::FieldSelector;
 use api::status::Status;
 use futures::FutureExt as _;
-use hyper::header::{HeaderName, HeaderValue, WARNING, X_CONTENT_TYPE_OPTIONS};
+use hyper::Method;
+use hyper::body::Body as _;
+use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue, WARNING, X_CONTENT_TYPE_OPTIONS};
 
 use crate::describe::metrics::Label;
 use crate::exchange::{Exchange, Scope};
@@ -95,7 +97,18 @@ impl Service for Server {
             headers.insert(AUDIT_ID, id);
         }
         self.count(&exchange, &response, began);
+        if exchange.method == Method::HEAD {
+            bodiless(&mut response);
+        }
         response
+    }
+}
+
+/// Takes the body off an answer to HEAD, which HTTP/2 would send; how long it is stays said.
+fn bodiless(response: &mut Response) {
+    let body = std::mem::take(response.body_mut());
+    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| length.into());
     }
 }
 

@@ -15,7 +15,8 @@ use hyper::header::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
-use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 
 use super::{Body, Response};
 
@@ -112,6 +113,12 @@ pub fn message(text: bool, bytes: Bytes) -> Message {
         return Message::Text(text);
     }
     Message::Binary(bytes)
+}
+
+/// The last message. Clients take an end without a code for a failure.
+#[must_use]
+pub fn end() -> Message {
+    Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() }))
 }
 
 /// The bytes of a message; none of one that is for the websocket itself.

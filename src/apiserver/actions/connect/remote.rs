@@ -68,7 +68,7 @@ where
     if let Some(end) = ending(dialect, &status) {
         let _ = say(&mut sink, dialect, &Message::Data(Channel::Error, end)).await;
     }
-    let _ = sink.close().await;
+    let _ = sink.send(websocket::end()).await;
     farewell(&mut stream).await;
 }
 

@@ -67,6 +67,9 @@ async fn begin(dialect: Dialect, channels: Vec<Channel>) -> (Client, Agent, toki
 async fn heard(client: &mut Client) -> Vec<Bytes> {
     let mut all = Vec::new();
     while let Some(Ok(frame)) = client.next().await {
+        if frame.is_close() {
+            assert_eq!(frame, websocket::end(), "an end without a code is a failure to clients");
+        }
         all.extend(websocket::payload(frame));
     }
     all

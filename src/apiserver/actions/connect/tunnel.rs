@@ -95,7 +95,7 @@ where
             }
             buffer.reserve(PIECE);
         }
-        let _ = sink.close().await;
+        let _ = sink.send(websocket::end()).await;
     };
     let back = async {
         while let Some(Ok(message)) = stream.next().await {
@@ -125,7 +125,7 @@ pub(super) async fn tell<N: AsyncRead + AsyncWrite + Unpin>(
                 return;
             }
         }
-        let _ = sink.close().await;
+        let _ = sink.send(websocket::end()).await;
     };
     let left = async { while let Some(Ok(_)) = stream.next().await {} };
     tokio::select! { () = told => {}, () = left => return }
