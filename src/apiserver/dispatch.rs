@@ -51,7 +51,10 @@ async fn object(server: &Arc<Server>, exchange: &Exchange, scope: &Scope) -> Res
     match exchange.info.verb {
         "get" => read::get::get(server, exchange, scope).await,
         "list" => read::list::list(server, exchange, scope).await,
-        "watch" => read::watch::watch(server, exchange, scope).await,
+        "watch" => {
+            let watch = read::watch::watch(server, exchange, scope).await?;
+            actions::connect::watched(server, exchange, watch).await
+        }
         "create" => create(server, exchange, scope).await,
         "update" => write::update::update(server, exchange, scope, None).await,
         "patch" => write::patch::patch(server, exchange, scope, None).await,

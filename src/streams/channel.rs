@@ -114,19 +114,39 @@ impl Channel {
     }
 }
 
+/// The number and the bytes of a message, whatever the number means.
+pub fn split(dialect: Dialect, mut message: Bytes) -> Result<(u8, Bytes), ChannelError> {
+    let Some(&first) = message.first() else { return Err(ChannelError::Empty) };
+    if dialect.base64 {
+        let bytes = STANDARD.decode(&message[1..]).map_err(|_| ChannelError::Base64)?;
+        return Ok((first.wrapping_sub(b'0'), bytes.into()));
+    }
+    Ok((first, message.split_off(1)))
+}
+
+/// A message of a number and bytes.
+#[must_use]
+pub fn join(dialect: Dialect, number: u8, bytes: &[u8]) -> Bytes {
+    if dialect.base64 {
+        let mut text = char::from(b'0'.wrapping_add(number)).to_string();
+        STANDARD.encode_string(bytes, &mut text);
+        return text.into();
+    }
+    let mut message = BytesMut::with_capacity(bytes.len() + 1);
+    message.put_u8(number);
+    message.put_slice(bytes);
+    message.freeze()
+}
+
 impl Message {
     /// Reads a message of a dialect.
-    pub fn read(dialect: Dialect, mut message: Bytes) -> Result<Self, ChannelError> {
-        let Some(&first) = message.first() else { return Err(ChannelError::Empty) };
-        if dialect.base64 {
-            let bytes = STANDARD.decode(&message[1..]).map_err(|_| ChannelError::Base64)?;
-            return Ok(Self::Data(Channel::of(first.wrapping_sub(b'0'))?, bytes.into()));
-        }
-        match first {
-            CLOSE if !dialect.closes => Err(ChannelError::Unknown(CLOSE)),
-            CLOSE if message.len() == 2 => Ok(Self::Close(Channel::of(message[1])?)),
-            CLOSE => Err(ChannelError::Close(message.len() - 1)),
-            number => Ok(Self::Data(Channel::of(number)?, message.split_off(1))),
+    pub fn read(dialect: Dialect, message: Bytes) -> Result<Self, ChannelError> {
+        match split(dialect, message)? {
+            (CLOSE, bytes) if dialect.closes => match bytes[..] {
+                [channel] => Ok(Self::Close(Channel::of(channel)?)),
+                _ => Err(ChannelError::Close(bytes.len())),
+            },
+            (number, bytes) => Ok(Self::Data(Channel::of(number)?, bytes)),
         }
     }
 
@@ -134,18 +154,8 @@ impl Message {
     #[must_use]
     pub fn write(&self, dialect: Dialect) -> Bytes {
         match self {
-            Self::Close(channel) => Bytes::copy_from_slice(&[CLOSE, channel.number()]),
-            Self::Data(channel, bytes) if dialect.base64 => {
-                let mut text = char::from(b'0' + channel.number()).to_string();
-                STANDARD.encode_string(bytes, &mut text);
-                text.into()
-            }
-            Self::Data(channel, bytes) => {
-                let mut message = BytesMut::with_capacity(bytes.len() + 1);
-                message.put_u8(channel.number());
-                message.put_slice(bytes);
-                message.freeze()
-            }
+            Self::Close(channel) => join(dialect, CLOSE, &[channel.number()]),
+            Self::Data(channel, bytes) => join(dialect, channel.number(), bytes),
         }
     }
 }

@@ -1,7 +1,9 @@
-//! Connections to what runs: log, exec, attach, portforward, proxy. What can be known without
-//! a node is answered here; the rest is the agent's, or the pod's.
+//! Connections to what runs: log, exec, attach, portforward, proxy; and watches over websockets.
+//! What can be known without a node is answered here; the rest is the agent's, or the pod's.
 
 mod dial;
+mod line;
+mod ports;
 mod proxy;
 mod remote;
 mod tunnel;
@@ -9,11 +11,15 @@ mod tunnel;
 use api::field_error::{At, Errors, Path};
 use api::meta;
 use api::status::{Qualified, Status};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use futures::TryStreamExt as _;
 use http_body_util::BodyStream;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, UPGRADE};
 use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use streams::channel::DIALECTS;
 
@@ -91,10 +97,23 @@ async fn pod(
     match (part, offer) {
         ("log", offer) => log(server, exchange, &there, &path, offer, permit).await,
         ("portforward", Some(offer)) => {
-            let wanted = offer.choose(&[CARRIED], |name| name).ok_or_else(no_protocol)?;
-            let there = upgraded(&there, Method::GET, &path, &[FORWARD.to_owned()]).await?;
-            tunnel::run(server, permit, tunnel::near(exchange)?, there, tunnel::carry);
-            Ok(offer.accept(wanted))
+            let dialect = if offer.choose(&[CARRIED], |name| name).is_some() {
+                None
+            } else {
+                Some(offer.choose(&DIALECTS[1..], |dialect| dialect.name).ok_or_else(no_protocol)?)
+            };
+            let ports = ports::read(exchange.query.all("ports"));
+            let ports = if dialect.is_none() { Some(Vec::new()) } else { ports };
+            let ports = ports.ok_or_else(|| Status::bad_request("ports: 1 to 100 of them, as numbers"))?;
+            let near = tunnel::near(exchange)?;
+            let there = upgraded(&there, Method::POST, &path, &[FORWARD.to_owned()]).await?;
+            tunnel::run(server, permit, near, there, move |near, far| async move {
+                match dialect {
+                    None => tunnel::carry(near, far).await,
+                    Some(dialect) => ports::translate(near, far, dialect, &ports).await,
+                }
+            });
+            Ok(offer.accept(dialect.map_or(CARRIED, |dialect| dialect.name)))
         }
         (_, Some(offer)) => {
             let dialect = offer.choose(&DIALECTS, |dialect| dialect.name).ok_or_else(no_protocol)?;
@@ -186,8 +205,12 @@ async fn log(
         let near = tunnel::near(exchange)?;
         tunnel::spawn(server, permit, async move {
             let Ok(near) = near.await else { return };
-            let near = websocket::open(hyper_util::rt::TokioIo::new(near)).await;
-            tunnel::tell(near, Box::pin(body), base64).await;
+            let near = websocket::open(TokioIo::new(near)).await;
+            let write = |bytes: Bytes| {
+                let bytes = if base64 { STANDARD.encode(&bytes).into() } else { bytes };
+                websocket::message(base64, bytes)
+            };
+            tunnel::tell(near, Box::pin(body), write).await;
         });
         return Ok(offer.accept(name));
     }
@@ -196,17 +219,31 @@ async fn log(
     Ok(response)
 }
 
+/// A watch, as messages of one event each where its client asked for a websocket.
+pub async fn watched(server: &Server, exchange: &Exchange, response: Response) -> Result<Response> {
+    let Some(offer) = Offer::of(&exchange.headers).map_err(Status::bad_request)? else { return Ok(response) };
+    let name = offer.choose(&[""], |name| name).ok_or_else(no_protocol)?;
+    let (permit, near) = (server.limits.tunnel(&exchange.user)?, tunnel::near(exchange)?);
+    let events = tunnel::lines(BodyStream::new(response.into_body()));
+    tunnel::spawn(server, permit, async move {
+        let Ok(near) = near.await else { return };
+        let near = websocket::open(TokioIo::new(near)).await;
+        tunnel::tell(near, Box::pin(events), |line| websocket::message(true, line)).await;
+    });
+    Ok(offer.accept(name))
+}
+
 /// The body of an answer, piece by piece.
 fn pieces(
     answer: hyper::Response<Incoming>,
-) -> impl futures::Stream<Item = std::result::Result<bytes::Bytes, BodyError>> + Send + 'static {
+) -> impl futures::Stream<Item = std::result::Result<Bytes, BodyError>> + Send + 'static {
     let pieces = BodyStream::new(answer.into_body()).map_ok(|frame| frame.into_data().unwrap_or_default());
     pieces.map_err(|error| BodyError(error.to_string()))
 }
 
 /// A body that counts as long as it flows.
 fn held(
-    body: impl futures::Stream<Item = std::result::Result<bytes::Bytes, BodyError>> + Send + 'static,
+    body: impl futures::Stream<Item = std::result::Result<Bytes, BodyError>> + Send + 'static,
     permit: Permit,
 ) -> Body {
     Body::stream(body.inspect_ok(move |_| {

@@ -4,22 +4,18 @@
 //! Both directions run beside each other and hold at most one piece each: output that nobody
 //! reads does not keep input from arriving, nor the other way round.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use api::status::Status;
 use bytes::{Bytes, BytesMut};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::Value;
 use streams::channel::{Channel, Dialect, Message};
-use streams::spdy::{Connection, Event, Headers, Role, SpdyError, StreamId};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
-use tokio::sync::Notify;
+use streams::spdy::Headers;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadHalf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
+use super::line::{Line, Planned};
 use super::tunnel::farewell;
 use crate::http::websocket;
 
@@ -51,7 +47,13 @@ where
 {
     let (mut sink, mut stream) = websocket::open(near).await.split();
     let (reader, writer) = tokio::io::split(far);
-    let line = match Line::open(writer, channels) {
+    let planned = channels.iter().map(|channel| Planned {
+        name: *channel,
+        headers: Headers::new().with("streamType", channel.stream_type()),
+        hears: matches!(channel, Channel::Error | Channel::Stdout | Channel::Stderr),
+        speaks: matches!(channel, Channel::Stdin | Channel::Resize),
+    });
+    let line = match Line::open(writer, planned) {
         Ok(line) => line,
         Err(error) => return tracing::warn!(%error, "a command's streams could not be opened"),
     };
@@ -98,7 +100,7 @@ struct Gone;
 
 /// Carries output to the client until all of it was told; gives the Status that it ended with.
 async fn output<N, F>(
-    line: &Line<F>,
+    line: &Line<F, Channel>,
     mut reader: ReadHalf<F>,
     sink: &mut SplitSink<WebSocketStream<N>, Frame>,
     dialect: Dialect,
@@ -138,12 +140,12 @@ where
 }
 
 /// Carries the client's input to the agent until the client is gone.
-async fn input<N, F>(line: &Line<F>, stream: &mut SplitStream<WebSocketStream<N>>, dialect: Dialect)
+async fn input<N, F>(line: &Line<F, Channel>, stream: &mut SplitStream<WebSocketStream<N>>, dialect: Dialect)
 where
     N: AsyncRead + AsyncWrite + Unpin,
     F: AsyncRead + AsyncWrite + Unpin,
 {
-    line.accepted.notified().await;
+    line.accepted().await;
     while let Some(Ok(frame)) = stream.next().await {
         let Some(message) = websocket::payload(frame) else { continue };
         let (channel, bytes, fin) = match Message::read(dialect, message) {
@@ -155,124 +157,8 @@ where
             }
         };
         // What a command that has ended does not read is nobody's; its output still comes.
-        if line.send(channel, &bytes, fin).is_err() || line.flush().await.is_err() {
+        if line.send(channel, &bytes, fin).await.is_err() {
             tracing::debug!("input is not taken any more");
-        }
-    }
-}
-
-/// The agent's side: one SPDY connection that both directions use.
-struct Line<F> {
-    state: Mutex<State>,
-    writer: tokio::sync::Mutex<WriteHalf<F>>,
-    /// Something is to be said that nobody waits for.
-    due: Notify,
-    /// The agent has taken all streams.
-    accepted: Notify,
-}
-
-struct State {
-    connection: Connection,
-    channels: BTreeMap<StreamId, Channel>,
-    /// Not yet accepted.
-    waiting: BTreeSet<StreamId>,
-    /// Streams that the agent may still send on, of those that it sends on at all.
-    talking: BTreeSet<StreamId>,
-}
-
-impl<F: AsyncRead + AsyncWrite + Unpin> Line<F> {
-    fn open(writer: WriteHalf<F>, channels: &[Channel]) -> Result<Self, SpdyError> {
-        let mut state = State {
-            connection: Connection::new(Role::Client),
-            channels: BTreeMap::new(),
-            waiting: BTreeSet::new(),
-            talking: BTreeSet::new(),
-        };
-        for channel in channels {
-            let headers = Headers::new().with("streamType", channel.stream_type());
-            let id = state.connection.open(headers, false)?;
-            state.channels.insert(id, *channel);
-            state.waiting.insert(id);
-            if matches!(channel, Channel::Error | Channel::Stdout | Channel::Stderr) {
-                state.talking.insert(id);
-            }
-        }
-        let line = Self {
-            state: Mutex::new(state),
-            writer: tokio::sync::Mutex::new(writer),
-            due: Notify::new(),
-            accepted: Notify::new(),
-        };
-        line.due.notify_one();
-        Ok(line)
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether more may come from the agent.
-    fn talks(&self) -> bool {
-        !self.state().talking.is_empty()
-    }
-
-    /// What bytes from the agent mean: bytes of a channel, or its end.
-    fn receive(&self, bytes: &[u8]) -> Result<Vec<(Channel, Option<Bytes>)>, SpdyError> {
-        let mut state = self.state();
-        let events = state.connection.receive(bytes)?;
-        let mut said = Vec::new();
-        for event in events {
-            let (id, bytes) = match event {
-                Event::Accepted(id, _) => {
-                    if state.waiting.remove(&id) && state.waiting.is_empty() {
-                        self.accepted.notify_one();
-                    }
-                    continue;
-                }
-                Event::Opened(id, _) => {
-                    state.connection.reset(id)?;
-                    continue;
-                }
-                Event::GoAway => continue,
-                Event::Data(id, bytes) => (id, Some(bytes)),
-                Event::Finished(id) | Event::Reset(id, _) => (id, None),
-            };
-            if bytes.is_none() {
-                state.talking.remove(&id);
-            }
-            said.extend(state.channels.get(&id).map(|channel| (*channel, bytes)));
-        }
-        drop(state);
-        self.due.notify_one();
-        Ok(said)
-    }
-
-    /// Says something on a channel that is the client's to speak on.
-    fn send(&self, channel: Channel, bytes: &Bytes, fin: bool) -> Result<(), SpdyError> {
-        let mut state = self.state();
-        let id = state.channels.iter().find(|(_, one)| **one == channel).map(|(id, _)| *id);
-        match id.filter(|_| matches!(channel, Channel::Stdin | Channel::Resize)) {
-            Some(id) => state.connection.send(id, bytes, fin),
-            None => Ok(()),
-        }
-    }
-
-    /// Sends what is there to be sent.
-    async fn flush(&self) -> io::Result<()> {
-        let mut writer = self.writer.lock().await;
-        let bytes = self.state().connection.output();
-        writer.write_all(&bytes).await?;
-        writer.flush().await
-    }
-
-    /// Sends the connection's own answers. That it fails is for whoever reads to see: what was
-    /// said before is told.
-    async fn answer(&self) {
-        loop {
-            self.due.notified().await;
-            if let Err(error) = self.flush().await {
-                tracing::debug!(%error, "nothing more can be said to the agent");
-            }
         }
     }
 }

@@ -1,7 +1,10 @@
 //! A scripted agent and a scripted client on both sides of the translation.
 
+use std::collections::BTreeMap;
+
 use streams::channel::DIALECTS;
-use tokio::io::DuplexStream;
+use streams::spdy::{Connection, Event, Role, StreamId};
+use tokio::io::{AsyncWriteExt as _, DuplexStream};
 use tokio_tungstenite::tungstenite::protocol::Role as Side;
 
 use super::*;

@@ -8,8 +8,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use api::status::Status;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use futures::{SinkExt as _, Stream, StreamExt as _};
 use hyper::body::Incoming;
@@ -18,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::exchange::Exchange;
 use crate::http::{BodyError, websocket};
@@ -108,16 +107,30 @@ where
     tokio::select! { () = out => {}, () = back => {} }
 }
 
-/// Tells a body in messages: a log over a websocket.
+/// A body cut into its lines.
+pub(super) fn lines(
+    body: impl Stream<Item = std::result::Result<hyper::body::Frame<Bytes>, BodyError>> + Unpin + Send,
+) -> impl Stream<Item = std::result::Result<Bytes, BodyError>> + Send {
+    futures::stream::unfold((body, BytesMut::new()), |(mut body, mut held)| async move {
+        loop {
+            if let Some(end) = held.iter().position(|byte| *byte == b'\n') {
+                let line = held.split_to(end + 1).freeze();
+                return Some((Ok(line), (body, held)));
+            }
+            match body.next().await? {
+                Ok(frame) => held.extend_from_slice(&frame.into_data().unwrap_or_default()),
+                Err(error) => return Some((Err(error), (body, held))),
+            }
+        }
+    })
+}
+
+/// Tells a body in messages: a log, or a watch, over a websocket.
 pub(super) async fn tell<N: AsyncRead + AsyncWrite + Unpin>(
     near: WebSocketStream<N>,
     mut body: impl Stream<Item = std::result::Result<Bytes, BodyError>> + Unpin,
-    base64: bool,
+    write: impl Fn(Bytes) -> Message,
 ) {
-    let write = |bytes: Bytes| {
-        let bytes = if base64 { STANDARD.encode(&bytes).into() } else { bytes };
-        websocket::message(base64, bytes)
-    };
     let (mut sink, mut stream) = near.split();
     let told = async {
         while let Some(Ok(bytes)) = body.next().await {
@@ -203,6 +216,15 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_body_is_cut_into_lines_wherever_its_pieces_end() {
+        let pieces =
+            ["a\nb", "", "c\n\nd\n", "half"].map(|text| Ok(hyper::body::Frame::data(Bytes::from(text))));
+        let lines: Vec<Bytes> =
+            lines(futures::stream::iter(pieces)).map(|line| line.expect("whole")).collect().await;
+        assert_eq!(lines, ["a\n", "bc\n", "\n", "d\n"]);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_tunnel_is_idle_when_nothing_passed_for_long_enough() {
