@@ -17,8 +17,8 @@ fn signing_key() -> String {
     authority.key_pem().expose().to_owned()
 }
 
-struct Fixture {
-    server: Arc<Server>,
+pub(crate) struct Fixture {
+    pub(crate) server: Arc<Server>,
     admin: Local,
     shutdown: Shutdown,
     run: tokio::task::JoinHandle<()>,
@@ -26,7 +26,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let options = EmbeddedOptions { folder: folder.path().join("store") };
         let shutdown = Shutdown::new();
@@ -56,7 +56,7 @@ impl Fixture {
         fixture
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.shutdown.trigger();
         self.run.await.expect("an orderly end");
     }
