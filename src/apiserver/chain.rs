@@ -143,7 +143,7 @@ impl Server {
         let info = &exchange.info;
         let reads_only = matches!(info.verb, "get" | "list" | "head");
         let _permit = if info.lasts() { None } else { self.limits.request(&exchange.user, reads_only)? };
-        self.authorize(exchange)?;
+        self.authorize(exchange, exchange.info.verb)?;
         exchange.at_gate = false;
         if !exchange.info.is_resource {
             return routes::answer(self, exchange).await;
@@ -183,8 +183,10 @@ impl Server {
         })
     }
 
-    fn authorize(&self, exchange: &Exchange) -> Result<()> {
+    /// Whether the user may do `verb` to what a request is about.
+    pub(crate) fn authorize(&self, exchange: &Exchange, verb: &str) -> Result<()> {
         self.asked(exchange, |asked| {
+            let asked = &Attributes { verb, ..*asked };
             let decision = self.gate.decide(&exchange.user, asked);
             if decision.is_allowed() {
                 return Ok(());

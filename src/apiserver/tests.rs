@@ -237,3 +237,29 @@ async fn who_has_no_role_is_refused_and_told_what() {
     );
     fixture.stop().await;
 }
+
+#[tokio::test]
+async fn who_may_only_read_pods_does_not_get_into_them() {
+    let fixture = Fixture::start().await;
+    let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/a";
+    let group = "rbac.authorization.k8s.io";
+    let rule = json!({"apiGroups": [""], "resources": ["*"], "verbs": ["get"]});
+    fixture.post(&format!("{rbac}/roles"), json!({"metadata": {"name": "r"}, "rules": [rule]})).await;
+    let binding = json!({
+        "metadata": {"name": "r"}, "roleRef": {"apiGroup": group, "kind": "Role", "name": "r"},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": "reader"}],
+    });
+    fixture.post(&format!("{rbac}/rolebindings"), binding).await;
+    // What is read anew has reached the authorizer too.
+    fixture.get(&format!("{rbac}/rolebindings/r")).await;
+    let reader = Local::new(Arc::clone(&fixture.server), User::new("reader", &[]), "tests");
+    let code = async |part: &str| {
+        let path = format!("/api/v1/namespaces/a/pods/p/{part}");
+        reader.json(Method::GET, &path, &Value::Null).await.expect_err("no such pod").code
+    };
+    assert_eq!([code("log").await, code("proxy").await], [404, 404]);
+    for part in ["exec", "attach", "portforward"] {
+        assert_eq!(code(part).await, 403, "{part}");
+    }
+    fixture.stop().await;
+}

@@ -49,6 +49,10 @@ pub async fn answer(server: &Server, exchange: &Exchange, scope: &Scope, part: &
     if part == "log" {
         check_log(exchange)?;
     }
+    // A websocket begins with GET: who may only read must not get in by that.
+    if matches!(part, "exec" | "attach" | "portforward") && info.verb != "create" {
+        server.authorize(exchange, "create")?;
+    }
     let permit = server.limits.tunnel(&exchange.user)?;
     server.cache.fresh().await?;
     if part == "proxy" {
