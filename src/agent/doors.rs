@@ -210,7 +210,96 @@ async fn review(
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+    use base::ManualClock;
+    use client::{Api, ApiError, List, Place, Selection, View, Watched};
+
     use super::*;
+
+    /// Knows one token, whose owner may read figures; counts what it is asked.
+    #[derive(Default)]
+    struct Reviewer(AtomicUsize);
+
+    #[async_trait]
+    impl Api for Reviewer {
+        async fn resources(&self) -> Result<Vec<Arc<Resource>>, ApiError> {
+            Ok(Vec::new())
+        }
+        async fn get(&self, _: &Resource, _: &Place, _: View) -> Result<Value, ApiError> {
+            Ok(Value::Null)
+        }
+        async fn list(&self, _: &Resource, _: &Selection, _: View) -> Result<List, ApiError> {
+            Ok(List::default())
+        }
+        async fn watch(&self, _: &Resource, _: &Selection, _: &str, _: View) -> Result<Watched, ApiError> {
+            Err(ApiError::Unreachable("no watches".to_owned()))
+        }
+        async fn write(&self, resource: &Resource, write: Write) -> Result<Value, ApiError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            let Write::Create { object, .. } = write else { return Ok(Value::Null) };
+            let spec = &object["spec"];
+            Ok(match &*resource.plural {
+                "tokenreviews" if spec["token"] == "broken" => {
+                    return Err(ApiError::Unreachable("away".to_owned()));
+                }
+                "tokenreviews" if spec["token"] == "good" => {
+                    json!({"status": {"authenticated": true, "user": {"username": "u", "groups": ["g"]}}})
+                }
+                "tokenreviews" => json!({"status": {}}),
+                _ => {
+                    let asked = &spec["resourceAttributes"];
+                    let allowed =
+                        asked["subresource"] == "stats" && asked["name"] == "n" && spec["user"] == "u";
+                    json!({"status": {"allowed": allowed}})
+                }
+            })
+        }
+    }
+
+    const CONFIG: &str = "{version: 1, node: n, address: 127.0.0.1, providerId: x, apiServers: [], \
+        apiServerName: s, authority: /a, certificate: /c, key: /k, clusterDns: 10.96.0.10, \
+        clusterDomain: c.l, podNetwork: 10.244.0.0/16, serviceNetwork: 10.96.0.0/16, containerd: /s}";
+
+    #[tokio::test]
+    async fn the_api_says_who_asks_and_whether_they_may_and_is_not_asked_again_at_once() {
+        let api = Arc::new(Reviewer::default());
+        let clock = Arc::new(ManualClock::default());
+        let config = crate::Config::read(CONFIG).unwrap();
+        let (root, logs) = (PathBuf::new(), PathBuf::new());
+        let reviewer: Arc<dyn Api> = Arc::clone(&api) as _;
+        let context = Context::new(config, reviewer, Arc::clone(&clock) as _, root, logs, false, (0, 0));
+        let doors = Doors::default();
+        let known = Caller::Known(json!({"username": "u", "groups": []}));
+        let check = async |caller: &Caller, token: &str, path: &str| {
+            let mut headers = HeaderMap::new();
+            if !token.is_empty() {
+                headers.insert(AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+            }
+            let result = doors.check(&context, caller, (&Method::GET, path, &headers)).await;
+            result.map_or_else(|(status, _)| status.as_u16(), |()| 200)
+        };
+        let cases = [
+            (&Caller::Server, "", "/exec/a/p/c", 200),
+            (&Caller::Unknown, "", "/healthz", 401),
+            (&Caller::Unknown, "bad", "/healthz", 401),
+            (&Caller::Unknown, "broken", "/healthz", 500),
+            (&Caller::Unknown, "good", "/stats/summary", 200),
+            (&Caller::Unknown, "good", "/exec/a/p/c", 403),
+            (&known, "", "/stats/summary", 200),
+        ];
+        for (caller, token, path, expected) in cases {
+            assert_eq!(check(caller, token, path).await, expected, "{caller:?} {token} {path}");
+        }
+        let asked = || api.0.load(Ordering::Relaxed);
+        let before = asked();
+        assert_eq!((check(&Caller::Unknown, "good", "/stats/summary").await, asked()), (200, before));
+        clock.advance(std::time::Duration::from_secs(301));
+        assert_eq!((check(&Caller::Unknown, "good", "/stats/summary").await, asked()), (200, before + 2));
+    }
 
     #[test]
     fn paths_are_parts_of_the_node() {
