@@ -8,6 +8,7 @@ mod config;
 mod context;
 mod create;
 mod cri;
+mod doors;
 mod images;
 mod log;
 mod node;
@@ -18,6 +19,7 @@ mod probes;
 mod run;
 mod runtime;
 mod server;
+mod stats;
 mod volumes;
 
 pub use config::{Config, ConfigError, Taint};

@@ -1,16 +1,21 @@
-//! Logs of containers: files of lines, each with its time and stream, told as they were written.
+//! Logs of containers: files of lines, each with its time and stream, told as they were written,
+//! byte for byte.
 
+use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::meta;
 use bytes::Bytes;
+use client::Place;
 use futures::stream;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 use hyper::{Response, StatusCode};
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::context::{Context, POD_UID};
 use crate::cri::messages as m;
@@ -47,18 +52,29 @@ impl Wanted {
         }
     }
 
-    /// A line as it is told; none where it is not wanted.
-    fn told(&self, line: &str) -> Option<String> {
-        let mut parts = line.splitn(4, ' ');
-        let (time, _, tag, text) = (parts.next()?, parts.next()?, parts.next()?, parts.next().unwrap_or(""));
+    /// Adds a line as it is told, if it is wanted. `fresh`: whether it is a line's first part.
+    fn tell(&self, line: &[u8], fresh: &mut bool, out: &mut Vec<u8>) {
+        let mut parts = line.splitn(4, |byte| *byte == b' ');
+        let (Some(time), Some(_), Some(tag)) = (parts.next(), parts.next(), parts.next()) else { return };
+        let text = parts.next().unwrap_or_default();
+        let time = String::from_utf8_lossy(time);
+        let parsed = time.parse::<Timestamp>();
         if let Some(since) = self.since
-            && time.parse::<Timestamp>().is_ok_and(|time| time < since)
+            && parsed.as_ref().is_ok_and(|time| *time < since)
         {
-            return None;
+            return;
         }
+        if self.timestamps && *fresh {
+            let fixed = parsed.map(|time| time.strftime("%Y-%m-%dT%H:%M:%S.%9fZ").to_string());
+            out.extend_from_slice(fixed.as_deref().unwrap_or(&time).as_bytes());
+            out.push(b' ');
+        }
+        out.extend_from_slice(text);
         // A part of a longer line goes on in the next.
-        let end = if tag.starts_with('P') { "" } else { "\n" };
-        Some(if self.timestamps { format!("{time} {text}{end}") } else { format!("{text}{end}") })
+        *fresh = !tag.starts_with(b"P");
+        if *fresh {
+            out.push(b'\n');
+        }
     }
 }
 
@@ -96,17 +112,16 @@ impl Context {
                     && is(one, "io.kubernetes.container.name", container)
             })
             .collect();
-        ours.sort_by_key(|one| {
-            std::cmp::Reverse(one.metadata.as_ref().map_or(0, |metadata| metadata.attempt))
-        });
-        let found = ours.into_iter().nth(usize::from(previous));
-        found.ok_or_else(|| {
-            if previous {
-                format!("previous terminated container \"{container}\" in pod \"{pod}\" not found")
-            } else {
-                format!("container \"{container}\" in pod \"{pod}\" is waiting to start: ContainerCreating")
-            }
-        })
+        // An older pod of the same name may not be gone yet.
+        ours.sort_by_key(|one| std::cmp::Reverse(one.created_at));
+        let uid = ours.first().and_then(|one| one.labels.get(POD_UID).cloned());
+        ours.retain(|one| one.labels.get(POD_UID) == uid.as_ref());
+        if let Some(found) = ours.into_iter().nth(usize::from(previous)) {
+            return Ok(found);
+        }
+        let place = Place::within(namespace, pod);
+        let object = self.get("pods", "Pod", &place).await.ok().flatten().unwrap_or_default();
+        Err(missing(&object, pod, container, previous))
     }
 
     /// The sandbox of a pod by its names.
@@ -119,6 +134,26 @@ impl Context {
         });
         let found = ours.max_by_key(|one| one.created_at);
         found.map(|one| one.id).ok_or_else(|| format!("pod \"{pod}\" does not run"))
+    }
+}
+
+/// Why a container that the runtime does not have has no log, in upstream's words.
+fn missing(object: &Value, pod: &str, container: &str, previous: bool) -> String {
+    let lists = ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"];
+    let all = lists.iter().flat_map(|list| meta::list_at(&object["status"], list));
+    let status = all.into_iter().find(|one| meta::str_at(one, "name") == container);
+    let of = format!("container \"{container}\" in pod \"{pod}\"");
+    let Some(status) = status else { return format!("{of} is not available") };
+    let waiting = &status["state"]["waiting"];
+    match meta::str_at(waiting, "reason") {
+        _ if previous => format!("previous terminated {of} not found"),
+        _ if status["state"]["terminated"].is_object() || status["lastState"]["terminated"].is_object() => {
+            format!("{of} is terminated")
+        }
+        "ErrImagePull" => format!("{of} is waiting to start: image can't be pulled"),
+        "ImagePullBackOff" => format!("{of} is waiting to start: trying and failing to pull image"),
+        reason if waiting.is_object() => format!("{of} is waiting to start: {reason}"),
+        _ => format!("{of} is waiting to start - no logs yet"),
     }
 }
 
@@ -146,6 +181,7 @@ pub(crate) async fn answer(
         file,
         place: 0,
         rest: Vec::new(),
+        fresh: true,
         begun: false,
         last: false,
     };
@@ -166,6 +202,8 @@ struct Reader {
     file: PathBuf,
     place: u64,
     rest: Vec<u8>,
+    /// The next line begins a line.
+    fresh: bool,
     left: usize,
     begun: bool,
     /// The container has ended: what is there now is all.
@@ -185,11 +223,10 @@ impl Reader {
             };
             let more = !bytes.is_empty();
             self.rest.extend(bytes);
-            let text = self.lines();
+            let mut text = self.lines();
             if !text.is_empty() {
-                let text: String =
-                    if text.len() > self.left { text.chars().take(self.left).collect() } else { text };
-                self.left -= text.len().min(self.left);
+                text.truncate(self.left);
+                self.left -= text.len();
                 return Some(Ok(Bytes::from(text)));
             }
             if more {
@@ -207,11 +244,11 @@ impl Reader {
     }
 
     fn read(&mut self) -> io::Result<Vec<u8>> {
-        let mut file = std::fs::File::open(&self.file)?;
+        let mut file = File::open(&self.file)?;
         if !self.begun {
             self.begun = true;
             if let Some(tail) = self.wanted.tail {
-                self.place = last_lines(&self.file, tail)?;
+                self.place = last_lines(&mut file, tail)?;
             }
         }
         file.seek(SeekFrom::Start(self.place))?;
@@ -223,59 +260,116 @@ impl Reader {
     }
 
     /// The whole lines that are there, as they are told.
-    fn lines(&mut self) -> String {
-        let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else { return String::new() };
-        let whole: Vec<u8> = self.rest.drain(..=end).collect();
-        String::from_utf8_lossy(&whole).lines().filter_map(|line| self.wanted.told(line)).collect()
+    fn lines(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else { return out };
+        for line in self.rest[..end].split(|byte| *byte == b'\n') {
+            self.wanted.tell(line, &mut self.fresh, &mut out);
+        }
+        self.rest.drain(..=end);
+        out
     }
 }
 
-/// Where the last lines of a file begin.
-fn last_lines(file: &Path, count: usize) -> io::Result<u64> {
-    let bytes = std::fs::read(file)?;
-    let ends = bytes.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').map(|(index, _)| index);
-    // The last line ends with the file, so one end more is before it.
-    Ok(ends
-        .skip(1)
-        .nth(count.wrapping_sub(1))
-        .filter(|_| count > 0)
-        .map_or(if count == 0 { bytes.len() as u64 } else { 0 }, |index| index as u64 + 1))
+/// Where the last lines of a file begin, read from its end.
+fn last_lines(file: &mut File, count: usize) -> io::Result<u64> {
+    let length = file.seek(SeekFrom::End(0))?;
+    let mut piece = vec![0; PIECE];
+    // The last line ends with the file, so one end more is before the first that is wanted.
+    let (mut place, mut ends) = (length, 0);
+    while place > 0 && count > 0 {
+        let size = place.min(PIECE as u64);
+        place -= size;
+        let piece = &mut piece[..usize::try_from(size).unwrap_or(PIECE)];
+        file.seek(SeekFrom::Start(place))?;
+        file.read_exact(piece)?;
+        for (index, _) in piece.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
+            ends += usize::from(place + index as u64 + 1 < length);
+            if ends == count {
+                return Ok(place + index as u64 + 1);
+            }
+        }
+    }
+    Ok(if count == 0 { length } else { 0 })
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    fn told(wanted: &Wanted, lines: &[&[u8]]) -> Vec<u8> {
+        let (mut out, mut fresh) = (Vec::new(), true);
+        lines.iter().for_each(|line| wanted.tell(line, &mut fresh, &mut out));
+        out
+    }
 
     #[test]
     fn lines_are_told_as_they_are_wanted() {
         let now = Timestamp::from_second(1_000).unwrap();
-        let line = "1970-01-01T00:16:00.5Z stdout F hello there";
+        let line = b"1970-01-01T00:16:00.5Z stdout F hello there";
         let cases = [
-            ("", Some("hello there\n")),
-            ("timestamps=true", Some("1970-01-01T00:16:00.5Z hello there\n")),
-            ("sinceSeconds=10", None),
-            ("sinceSeconds=60", Some("hello there\n")),
-            ("sinceTime=1970-01-01T00:17:00Z", None),
+            ("", "hello there\n"),
+            ("timestamps=true", "1970-01-01T00:16:00.500000000Z hello there\n"),
+            ("sinceSeconds=10", ""),
+            ("sinceSeconds=60", "hello there\n"),
+            ("sinceTime=1970-01-01T00:17:00Z", ""),
         ];
         for (query, expected) in cases {
-            assert_eq!(Wanted::read(query, now).told(line).as_deref(), expected, "{query}");
+            assert_eq!(told(&Wanted::read(query, now), &[line]), expected.as_bytes(), "{query}");
         }
-        assert_eq!(Wanted::default().told("1970-01-01T00:00:00Z stderr P part").as_deref(), Some("part"));
+    }
+
+    #[test]
+    fn parts_of_a_line_are_joined_and_bytes_stay_as_they_are() {
+        let parts = [&b"1970-01-01T00:00:00Z stdout P a\xff"[..], b"1970-01-01T00:00:01Z stdout F b"];
+        assert_eq!(told(&Wanted::default(), &parts), b"a\xffb\n");
+        let stamped = Wanted { timestamps: true, ..Wanted::default() };
+        assert_eq!(told(&stamped, &parts), b"1970-01-01T00:00:00.000000000Z a\xffb\n");
     }
 
     #[test]
     fn the_last_lines_are_found_from_the_end() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("log");
-        std::fs::write(&file, "a\nb\nc\n").unwrap();
-        let from = |count| {
-            String::from_utf8(
-                std::fs::read(&file)
-                    .unwrap()
-                    .split_off(usize::try_from(last_lines(&file, count).unwrap()).unwrap()),
-            )
-            .unwrap()
+        let from = |text: &[u8], count| {
+            let path = folder.path().join("log");
+            std::fs::write(&path, text).unwrap();
+            last_lines(&mut File::open(&path).unwrap(), count).unwrap()
         };
-        assert_eq!([from(0), from(1), from(2), from(9)], ["", "c\n", "b\nc\n", "a\nb\nc\n"]);
+        assert_eq!([0, 1, 2, 3, 9].map(|count| from(b"a\nb\nc\n", count)), [6, 4, 2, 0, 0]);
+        assert_eq!(from(b"a\nb\nhalf", 1), 4);
+        assert_eq!(from(b"", 3), 0);
+        // Lines that lie across the pieces that are read.
+        let long = [vec![b'x'; PIECE - 1], b"\n".to_vec(), vec![b'y'; PIECE], b"\n".to_vec()].concat();
+        assert_eq!(from(&long, 1), PIECE as u64);
+    }
+
+    #[test]
+    fn a_container_without_a_log_says_why() {
+        let pod = |state: Value| json!({"status": {"containerStatuses": [{"name": "c", "state": state}]}});
+        let waiting = |reason: &str| pod(json!({"waiting": {"reason": reason}}));
+        let cases = [
+            (json!({}), "container \"c\" in pod \"p\" is not available"),
+            (
+                waiting("CreateContainerError"),
+                "container \"c\" in pod \"p\" is waiting to start: CreateContainerError",
+            ),
+            (
+                waiting("ErrImagePull"),
+                "container \"c\" in pod \"p\" is waiting to start: image can't be pulled",
+            ),
+            (
+                waiting("ImagePullBackOff"),
+                "container \"c\" in pod \"p\" is waiting to start: trying and failing to pull image",
+            ),
+            (pod(json!({"terminated": {}})), "container \"c\" in pod \"p\" is terminated"),
+            (pod(json!({})), "container \"c\" in pod \"p\" is waiting to start - no logs yet"),
+        ];
+        for (object, expected) in cases {
+            assert_eq!(missing(&object, "p", "c", false), expected);
+        }
+        let before = "previous terminated container \"c\" in pod \"p\" not found";
+        assert_eq!(missing(&pod(json!({})), "p", "c", true), before);
     }
 }

@@ -1,7 +1,8 @@
-//! The kubelet's HTTP API: logs of containers, and the way into them (exec, attach, port-forward).
+//! The kubelet's HTTP API: logs of containers, the way into them (exec, attach, port-forward),
+//! what they use, and which pods are here.
 //!
-//! Open to API servers alone: whoever connects shows their certificate. What is upgraded is
-//! tunnelled to the runtime's own streaming server as it is; it is SPDY from end to end.
+//! Who may ask is `doors`' to say. What is upgraded is tunnelled to the runtime's own streaming
+//! server as it is, counts as a connection and ends with the agent; it is SPDY from end to end.
 
 use std::convert::Infallible;
 use std::io;
@@ -11,39 +12,57 @@ use std::time::Duration;
 
 use base::Shutdown;
 use bytes::Bytes;
+use client::{Selection, View};
 use http_body_util::{BodyExt as _, Empty, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HOST, UPGRADE};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, UPGRADE};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
+use serde_json::Value;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
-use crate::context::Context;
+use crate::context::{Context, core};
 use crate::cri::messages as m;
+use crate::doors::{Caller, Doors};
 use crate::log;
+use crate::stats::{self, Sampler};
 
-/// Whom API servers are known as.
-const CALLER: &str = "kube-apiserver-kubelet-client";
 const PORT: u16 = 10250;
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// For a request's head, the next one's too.
+const HEAD: Duration = Duration::from_secs(90);
 const CONNECTIONS: usize = 1024;
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The body of an answer.
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
+/// What all connections share.
+struct Kubelet {
+    context: Arc<Context>,
+    doors: Doors,
+    sampler: Sampler,
+    shutdown: Shutdown,
+}
+
 /// Serves until stopped.
 pub(crate) async fn serve(context: Arc<Context>, shutdown: Shutdown) {
+    let kubelet = Arc::new(Kubelet {
+        context: Arc::clone(&context),
+        doors: Doors::default(),
+        sampler: Sampler::default(),
+        shutdown: shutdown.clone(),
+    });
     while !shutdown.is_triggered() {
-        let ended = shutdown.race(listen(&context, &shutdown)).await;
+        let ended = shutdown.race(listen(&kubelet)).await;
         if let Some(Err(error)) = ended {
             tracing::warn!(%error, "logs and exec cannot be served; trying again");
         }
@@ -51,17 +70,17 @@ pub(crate) async fn serve(context: Arc<Context>, shutdown: Shutdown) {
     }
 }
 
-async fn listen(context: &Arc<Context>, shutdown: &Shutdown) -> io::Result<()> {
-    let acceptor = TlsAcceptor::from(Arc::new(tls(context).map_err(io::Error::other)?));
-    let listener = TcpListener::bind((context.config.address, PORT)).await?;
+async fn listen(kubelet: &Arc<Kubelet>) -> io::Result<()> {
+    let acceptor = TlsAcceptor::from(Arc::new(tls(&kubelet.context).map_err(io::Error::other)?));
+    let listener = TcpListener::bind((kubelet.context.config.address, PORT)).await?;
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let permit = Arc::clone(&permits).acquire_owned().await.map_err(io::Error::other)?;
         let (stream, from) = listener.accept().await?;
-        let (acceptor, context, shutdown) = (acceptor.clone(), Arc::clone(context), shutdown.clone());
+        let (acceptor, kubelet, permit) = (acceptor.clone(), Arc::clone(kubelet), Arc::new(permit));
         tokio::spawn(async move {
-            shutdown.race(connection(stream, from, acceptor, context)).await;
-            drop(permit);
+            let shutdown = kubelet.shutdown.clone();
+            shutdown.race(connection(stream, from, acceptor, kubelet, permit)).await;
         });
     }
 }
@@ -75,6 +94,7 @@ fn tls(context: &Context) -> Result<ServerConfig, String> {
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .allow_unauthenticated()
         .build()
         .map_err(|error| error.to_string())?;
     let chain: Result<Vec<_>, _> =
@@ -91,35 +111,37 @@ fn tls(context: &Context) -> Result<ServerConfig, String> {
     Ok(config)
 }
 
-async fn connection(stream: TcpStream, from: SocketAddr, acceptor: TlsAcceptor, context: Arc<Context>) {
+async fn connection(
+    stream: TcpStream,
+    from: SocketAddr,
+    acceptor: TlsAcceptor,
+    kubelet: Arc<Kubelet>,
+    permit: Arc<OwnedSemaphorePermit>,
+) {
     let handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
     let stream = match handshake {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(%from, %error, "no TLS"),
         Err(_) => return tracing::debug!(%from, "the handshake took too long"),
     };
-    let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-    let known = certificates.first().and_then(common_name).is_some_and(|name| name == CALLER);
-    let service = service_fn(move |request| {
-        let context = Arc::clone(&context);
+    let caller = Caller::of(stream.get_ref().1.peer_certificates().and_then(<[_]>::first));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (kubelet, caller, permit) = (Arc::clone(&kubelet), caller.clone(), Arc::clone(&permit));
         async move {
-            if !known {
-                return Ok(said(StatusCode::FORBIDDEN, "only the API server may ask here"));
-            }
-            Ok::<_, Infallible>(answer(&context, request).await)
+            let asked = (request.method(), request.uri().path(), request.headers());
+            let answer = match kubelet.doors.check(&kubelet.context, &caller, asked).await {
+                Ok(()) => answer(&kubelet, permit, request).await,
+                Err((status, words)) => said(status, &words),
+            };
+            Ok::<_, Infallible>(answer)
         }
     });
-    let connection =
-        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.with_upgrades().await {
         tracing::debug!(%from, %error, "a connection ended");
     }
-}
-
-fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
-    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
-    let name = certificate.subject().iter_common_name().next()?.as_str().ok()?;
-    Some(name.to_owned())
 }
 
 /// A short answer.
@@ -128,6 +150,17 @@ pub(crate) fn said(status: StatusCode, words: &str) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response
+}
+
+/// JSON.
+fn told(value: &Value) -> Response<Body> {
+    let mut response = said(StatusCode::OK, &value.to_string());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn failed(words: &str) -> Response<Body> {
+    said(StatusCode::INTERNAL_SERVER_ERROR, words)
 }
 
 /// The values of a query's field, decoded.
@@ -153,38 +186,55 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-async fn answer(context: &Arc<Context>, request: Request<Incoming>) -> Response<Body> {
+async fn answer(
+    kubelet: &Kubelet,
+    permit: Arc<OwnedSemaphorePermit>,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let context = &kubelet.context;
     let path = request.uri().path().to_owned();
     let query = request.uri().query().unwrap_or_default().to_owned();
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     match parts[..] {
-        ["healthz"] => said(StatusCode::OK, "ok"),
+        ["healthz", ..] => said(StatusCode::OK, "ok"),
+        ["pods"] => pods(context).await,
+        ["configz"] => told(&stats::configz(context)),
+        ["stats", "summary"] | ["stats"] | ["metrics"] | ["metrics", "resource"] => {
+            match stats::look(context, &kubelet.sampler).await {
+                Err(words) => failed(&words),
+                Ok(usage) => match parts[..] {
+                    ["metrics"] => said(StatusCode::OK, &usage.metrics(&context.config.node)),
+                    ["metrics", ..] => said(StatusCode::OK, &usage.resource_metrics()),
+                    _ => told(&usage.summary()),
+                },
+            }
+        }
         ["containerLogs", namespace, pod, container] => {
             log::answer(context, (namespace, pod, container), &query).await
         }
         [kind @ ("exec" | "attach"), namespace, pod, container] => {
-            let found = context.find(namespace, pod, container, false).await;
-            match found {
-                Ok(id) => tunnel(request, stream_url(context, kind, id, &query).await).await,
-                Err(words) => said(StatusCode::NOT_FOUND, &words),
+            match context.find(namespace, pod, container, false).await {
+                Ok(id) => tunnel(kubelet, permit, request, stream_url(context, kind, id, &query).await).await,
+                Err(_) => failed(&format!("container not found ({container:?})")),
             }
         }
         ["portForward", namespace, pod] => match context.find_sandbox(namespace, pod).await {
             Ok(id) => {
                 let ports = values(&query, "port").iter().filter_map(|port| port.parse().ok()).collect();
-                tunnel(
-                    request,
-                    context
-                        .cri
-                        .forward_url(m::PortForward { sandbox: id, ports })
-                        .await
-                        .map_err(|e| e.message),
-                )
-                .await
+                let url = context.cri.forward_url(m::PortForward { sandbox: id, ports }).await;
+                tunnel(kubelet, permit, request, url.map_err(|error| error.message)).await
             }
             Err(words) => said(StatusCode::NOT_FOUND, &words),
         },
         _ => said(StatusCode::NOT_FOUND, "404 page not found"),
+    }
+}
+
+async fn pods(context: &Context) -> Response<Body> {
+    let which = Selection::of_fields(&format!("spec.nodeName={}", context.config.node));
+    match context.api.list(&core("pods", "Pod"), &which, View::Whole).await {
+        Ok(list) => told(&stats::pod_list(list.items)),
+        Err(error) => failed(&base::chain(&error)),
     }
 }
 
@@ -201,10 +251,15 @@ async fn stream_url(context: &Context, kind: &str, id: String, query: &str) -> R
 }
 
 /// Joins the caller's connection with one to the runtime's streaming server.
-async fn tunnel(mut request: Request<Incoming>, url: Result<String, String>) -> Response<Body> {
+async fn tunnel(
+    kubelet: &Kubelet,
+    permit: Arc<OwnedSemaphorePermit>,
+    mut request: Request<Incoming>,
+    url: Result<String, String>,
+) -> Response<Body> {
     let url = match url {
         Ok(url) => url,
-        Err(words) => return said(StatusCode::INTERNAL_SERVER_ERROR, &words),
+        Err(words) => return failed(&words),
     };
     match backend(&request, &url).await {
         Ok(mut there) if there.status() == StatusCode::SWITCHING_PROTOCOLS => {
@@ -212,10 +267,15 @@ async fn tunnel(mut request: Request<Incoming>, url: Result<String, String>) -> 
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             *response.headers_mut() = there.headers().clone();
             let (near, far) = (hyper::upgrade::on(&mut request), hyper::upgrade::on(&mut there));
+            let shutdown = kubelet.shutdown.clone();
             tokio::spawn(async move {
-                if let (Ok(near), Ok(far)) = tokio::join!(near, far) {
-                    let _ = copy_bidirectional(&mut TokioIo::new(near), &mut TokioIo::new(far)).await;
-                }
+                let joined = async {
+                    if let (Ok(near), Ok(far)) = tokio::join!(near, far) {
+                        let _ = copy_bidirectional(&mut TokioIo::new(near), &mut TokioIo::new(far)).await;
+                    }
+                };
+                shutdown.race(joined).await;
+                drop(permit);
             });
             response
         }

@@ -12,7 +12,9 @@ use access::{Attributes, FieldRequirement, User};
 use api::selector::FieldSelector;
 use api::status::Status;
 use futures::FutureExt as _;
-use hyper::header::{HeaderName, HeaderValue, WARNING, X_CONTENT_TYPE_OPTIONS};
+use hyper::Method;
+use hyper::body::Body as _;
+use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue, WARNING, X_CONTENT_TYPE_OPTIONS};
 
 use crate::describe::metrics::Label;
 use crate::exchange::{Exchange, Scope};
@@ -49,6 +51,9 @@ impl Service for Server {
         let now = self.clock.now();
         let mut exchange = Exchange::new(parts.method, info, query, parts.headers, body, now);
         exchange.extensions = parts.extensions;
+        if exchange.info.subresource == "proxy" {
+            exchange.extensions.insert(parts.uri);
+        }
         let answered = async {
             if let Some(unclear) = unclear {
                 return Err(Status::internal(unclear).into());
@@ -92,7 +97,18 @@ impl Service for Server {
             headers.insert(AUDIT_ID, id);
         }
         self.count(&exchange, &response, began);
+        if exchange.method == Method::HEAD {
+            bodiless(&mut response);
+        }
         response
+    }
+}
+
+/// Takes the body off an answer to HEAD, which HTTP/2 would send; how long it is stays said.
+fn bodiless(response: &mut Response) {
+    let body = std::mem::take(response.body_mut());
+    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| length.into());
     }
 }
 
@@ -127,7 +143,7 @@ impl Server {
         let info = &exchange.info;
         let reads_only = matches!(info.verb, "get" | "list" | "head");
         let _permit = if info.lasts() { None } else { self.limits.request(&exchange.user, reads_only)? };
-        self.authorize(exchange)?;
+        self.authorize(exchange, exchange.info.verb)?;
         exchange.at_gate = false;
         if !exchange.info.is_resource {
             return routes::answer(self, exchange).await;
@@ -167,8 +183,10 @@ impl Server {
         })
     }
 
-    fn authorize(&self, exchange: &Exchange) -> Result<()> {
+    /// Whether the user may do `verb` to what a request is about.
+    pub(crate) fn authorize(&self, exchange: &Exchange, verb: &str) -> Result<()> {
         self.asked(exchange, |asked| {
+            let asked = &Attributes { verb, ..*asked };
             let decision = self.gate.decide(&exchange.user, asked);
             if decision.is_allowed() {
                 return Ok(());

@@ -30,7 +30,10 @@ pub async fn answer(server: &Arc<Server>, exchange: &Exchange, scope: &Scope) ->
         "update" | "patch" => !named,
         _ => false,
     };
-    if verb == Verbs::NONE || !allowed.has(verb) || misplaced {
+    // A proxy passes on what the API itself has no verb for.
+    let passed = exchange.method == hyper::Method::OPTIONS && part.is_some_and(|part| part.name == "proxy");
+    let unknown = (verb == Verbs::NONE || !allowed.has(verb)) && !passed;
+    if unknown || misplaced {
         return Err(Status::method_not_allowed().into());
     }
     for (group, version, kind, says) in DEPRECATED {
@@ -48,7 +51,10 @@ async fn object(server: &Arc<Server>, exchange: &Exchange, scope: &Scope) -> Res
     match exchange.info.verb {
         "get" => read::get::get(server, exchange, scope).await,
         "list" => read::list::list(server, exchange, scope).await,
-        "watch" => read::watch::watch(server, exchange, scope).await,
+        "watch" => {
+            let watch = read::watch::watch(server, exchange, scope).await?;
+            actions::connect::watched(server, exchange, watch).await
+        }
         "create" => create(server, exchange, scope).await,
         "update" => write::update::update(server, exchange, scope, None).await,
         "patch" => write::patch::patch(server, exchange, scope, None).await,

@@ -1,4 +1,5 @@
-//! Bounds on what clients can make the server do at once: requests in flight, watches of a user.
+//! Bounds on what clients can make the server do at once: requests in flight, watches and
+//! tunnels of a user.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +16,8 @@ const READS: usize = 400;
 const WRITES: usize = 200;
 /// Watches that one user may hold.
 const WATCHES: usize = 20_000;
+/// Connections to containers and proxies that one user may hold.
+const TUNNELS: usize = 1_000;
 /// When to come again.
 const RETRY_SECONDS: u32 = 1;
 
@@ -23,8 +26,12 @@ const RETRY_SECONDS: u32 = 1;
 pub struct Limits {
     reads: Arc<Semaphore>,
     writes: Arc<Semaphore>,
-    watches: Arc<Mutex<BTreeMap<String, usize>>>,
+    watches: Held,
+    tunnels: Held,
 }
+
+/// How many of a thing each user holds.
+type Held = Arc<Mutex<BTreeMap<String, usize>>>;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -32,15 +39,16 @@ impl Default for Limits {
             reads: Arc::new(Semaphore::new(READS)),
             writes: Arc::new(Semaphore::new(WRITES)),
             watches: Arc::default(),
+            tunnels: Arc::default(),
         }
     }
 }
 
-/// A watch that is counted until it is dropped.
+/// A watch or tunnel that is counted until it is dropped.
 #[derive(Debug)]
-pub struct WatchPermit {
+pub struct Permit {
     user: String,
-    watches: Arc<Mutex<BTreeMap<String, usize>>>,
+    held: Held,
 }
 
 impl Limits {
@@ -56,17 +64,13 @@ impl Limits {
     }
 
     /// Lets a user have one more watch.
-    pub fn watch(&self, user: &User) -> Result<WatchPermit> {
-        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = watches.entry(user.name.clone()).or_default();
-        if *count >= WATCHES {
-            return Err(too_many(&format!(
-                "{} holds {WATCHES} watches already: end some of them",
-                user.name
-            )));
-        }
-        *count += 1;
-        Ok(WatchPermit { user: user.name.clone(), watches: Arc::clone(&self.watches) })
+    pub fn watch(&self, user: &User) -> Result<Permit> {
+        hold(&self.watches, user, WATCHES, "watches")
+    }
+
+    /// Lets a user have one more connection to a container, or through a proxy.
+    pub fn tunnel(&self, user: &User) -> Result<Permit> {
+        hold(&self.tunnels, user, TUNNELS, "tunnels")
     }
 
     /// How many watches there are.
@@ -82,13 +86,23 @@ impl Limits {
     }
 }
 
-impl Drop for WatchPermit {
+fn hold(held: &Held, user: &User, most: usize, what: &str) -> Result<Permit> {
+    let mut all = held.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = all.entry(user.name.clone()).or_default();
+    if *count >= most {
+        return Err(too_many(&format!("{} holds {most} {what} already: end some of them", user.name)));
+    }
+    *count += 1;
+    Ok(Permit { user: user.name.clone(), held: Arc::clone(held) })
+}
+
+impl Drop for Permit {
     fn drop(&mut self) {
-        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = watches.get_mut(&self.user) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = held.get_mut(&self.user) {
             *count -= 1;
             if *count == 0 {
-                watches.remove(&self.user);
+                held.remove(&self.user);
             }
         }
     }

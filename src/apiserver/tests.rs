@@ -17,8 +17,8 @@ fn signing_key() -> String {
     authority.key_pem().expose().to_owned()
 }
 
-struct Fixture {
-    server: Arc<Server>,
+pub(crate) struct Fixture {
+    pub(crate) server: Arc<Server>,
     admin: Local,
     shutdown: Shutdown,
     run: tokio::task::JoinHandle<()>,
@@ -26,7 +26,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let options = EmbeddedOptions { folder: folder.path().join("store") };
         let shutdown = Shutdown::new();
@@ -56,7 +56,7 @@ impl Fixture {
         fixture
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.shutdown.trigger();
         self.run.await.expect("an orderly end");
     }
@@ -235,5 +235,31 @@ async fn who_has_no_role_is_refused_and_told_what() {
             "configmaps is forbidden: User \"nobody\" cannot list resource \"configmaps\" in API group \"\" in the namespace \"a\""
         )
     );
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn who_may_only_read_pods_does_not_get_into_them() {
+    let fixture = Fixture::start().await;
+    let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/a";
+    let group = "rbac.authorization.k8s.io";
+    let rule = json!({"apiGroups": [""], "resources": ["*"], "verbs": ["get"]});
+    fixture.post(&format!("{rbac}/roles"), json!({"metadata": {"name": "r"}, "rules": [rule]})).await;
+    let binding = json!({
+        "metadata": {"name": "r"}, "roleRef": {"apiGroup": group, "kind": "Role", "name": "r"},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": "reader"}],
+    });
+    fixture.post(&format!("{rbac}/rolebindings"), binding).await;
+    // What is read anew has reached the authorizer too.
+    fixture.get(&format!("{rbac}/rolebindings/r")).await;
+    let reader = Local::new(Arc::clone(&fixture.server), User::new("reader", &[]), "tests");
+    let code = async |part: &str| {
+        let path = format!("/api/v1/namespaces/a/pods/p/{part}");
+        reader.json(Method::GET, &path, &Value::Null).await.expect_err("no such pod").code
+    };
+    assert_eq!([code("log").await, code("proxy").await], [404, 404]);
+    for part in ["exec", "attach", "portforward"] {
+        assert_eq!(code(part).await, 403, "{part}");
+    }
     fixture.stop().await;
 }

@@ -1,10 +1,36 @@
-//! Remote commands over websockets: one binary message is a channel's number and bytes
-//! (upstream's `v4.channel.k8s.io` and `v5.channel.k8s.io`).
+//! Remote commands over websockets: one message is a channel's number and bytes, or, in the
+//! dialects for clients that know text alone, a digit and base64.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::{BufMut as _, Bytes, BytesMut};
 
-/// Subprotocols, best first. Only the fifth can say that standard input has ended.
-pub const PROTOCOLS: [&str; 2] = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
+/// A subprotocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dialect {
+    /// Its name in the handshake; empty where the client named none.
+    pub name: &'static str,
+    /// Whether messages are text.
+    pub base64: bool,
+    /// Whether a channel can be closed: how a client says that standard input has ended.
+    closes: bool,
+    /// Whether the error channel carries a Status, and not only the words of a failure.
+    pub status: bool,
+}
+
+const fn dialect(name: &'static str, base64: bool, closes: bool, status: bool) -> Dialect {
+    Dialect { name, base64, closes, status }
+}
+
+/// All subprotocols that are spoken.
+pub const DIALECTS: [Dialect; 6] = [
+    dialect("v5.channel.k8s.io", false, true, true),
+    dialect("v4.channel.k8s.io", false, false, true),
+    dialect("v4.base64.channel.k8s.io", true, false, true),
+    dialect("channel.k8s.io", false, false, false),
+    dialect("base64.channel.k8s.io", true, false, false),
+    dialect("", false, false, false),
+];
 
 /// The number that closes a channel, which is named by the one byte behind it.
 const CLOSE: u8 = 255;
@@ -45,6 +71,9 @@ pub enum ChannelError {
     /// A close without the one byte that says of what.
     #[error("a close (channel 255) is followed by {0} bytes, not by the one that names a channel")]
     Close(usize),
+    /// Text that is not base64.
+    #[error("the message is not base64 behind its first digit")]
+    Base64,
 }
 
 impl Channel {
@@ -85,31 +114,48 @@ impl Channel {
     }
 }
 
+/// The number and the bytes of a message, whatever the number means.
+pub fn split(dialect: Dialect, mut message: Bytes) -> Result<(u8, Bytes), ChannelError> {
+    let Some(&first) = message.first() else { return Err(ChannelError::Empty) };
+    if dialect.base64 {
+        let bytes = STANDARD.decode(&message[1..]).map_err(|_| ChannelError::Base64)?;
+        return Ok((first.wrapping_sub(b'0'), bytes.into()));
+    }
+    Ok((first, message.split_off(1)))
+}
+
+/// A message of a number and bytes.
+#[must_use]
+pub fn join(dialect: Dialect, number: u8, bytes: &[u8]) -> Bytes {
+    if dialect.base64 {
+        let mut text = char::from(b'0'.wrapping_add(number)).to_string();
+        STANDARD.encode_string(bytes, &mut text);
+        return text.into();
+    }
+    let mut message = BytesMut::with_capacity(bytes.len() + 1);
+    message.put_u8(number);
+    message.put_slice(bytes);
+    message.freeze()
+}
+
 impl Message {
-    /// Reads a binary message.
-    pub fn read(mut message: Bytes) -> Result<Self, ChannelError> {
-        match message.first() {
-            None => Err(ChannelError::Empty),
-            Some(&CLOSE) if message.len() == 2 => Ok(Self::Close(Channel::of(message[1])?)),
-            Some(&CLOSE) => Err(ChannelError::Close(message.len() - 1)),
-            Some(&number) => {
-                let channel = Channel::of(number)?;
-                Ok(Self::Data(channel, message.split_off(1)))
-            }
+    /// Reads a message of a dialect.
+    pub fn read(dialect: Dialect, message: Bytes) -> Result<Self, ChannelError> {
+        match split(dialect, message)? {
+            (CLOSE, bytes) if dialect.closes => match bytes[..] {
+                [channel] => Ok(Self::Close(Channel::of(channel)?)),
+                _ => Err(ChannelError::Close(bytes.len())),
+            },
+            (number, bytes) => Ok(Self::Data(Channel::of(number)?, bytes)),
         }
     }
 
-    /// Writes a binary message.
+    /// Writes a message of a dialect.
     #[must_use]
-    pub fn write(&self) -> Bytes {
+    pub fn write(&self, dialect: Dialect) -> Bytes {
         match self {
-            Self::Close(channel) => Bytes::copy_from_slice(&[CLOSE, channel.number()]),
-            Self::Data(channel, bytes) => {
-                let mut message = BytesMut::with_capacity(bytes.len() + 1);
-                message.put_u8(channel.number());
-                message.put_slice(bytes);
-                message.freeze()
-            }
+            Self::Close(channel) => join(dialect, CLOSE, &[channel.number()]),
+            Self::Data(channel, bytes) => join(dialect, channel.number(), bytes),
         }
     }
 }
@@ -120,24 +166,31 @@ mod tests {
 
     #[test]
     fn messages_come_back_as_they_were_written() {
-        for channel in Channel::ALL {
-            for message in [Message::Data(channel, Bytes::from_static(b"hi")), Message::Close(channel)] {
-                assert_eq!(Message::read(message.write()), Ok(message));
+        for dialect in DIALECTS {
+            for channel in Channel::ALL {
+                let data = Message::Data(channel, Bytes::from_static(b"hi"));
+                assert_eq!(Message::read(dialect, data.write(dialect)), Ok(data));
+                assert_eq!(Channel::of_stream_type(channel.stream_type()), Some(channel));
             }
-            assert_eq!(Channel::of_stream_type(channel.stream_type()), Some(channel));
         }
+        let close = Message::Close(Channel::Stdin);
+        assert_eq!(Message::read(DIALECTS[0], close.write(DIALECTS[0])), Ok(close));
+        assert_eq!(Message::Data(Channel::Stdout, Bytes::from_static(b"hi")).write(DIALECTS[2]), "1aGk=");
     }
 
     #[test]
     fn what_is_no_message_says_why() {
-        let cases: [(&'static [u8], ChannelError); 4] = [
-            (b"", ChannelError::Empty),
-            (b"\x05x", ChannelError::Unknown(5)),
-            (b"\xff", ChannelError::Close(0)),
-            (b"\xff\x09", ChannelError::Unknown(9)),
+        let [fifth, fourth, text, ..] = DIALECTS;
+        let cases: [(Dialect, &'static [u8], ChannelError); 6] = [
+            (fifth, b"", ChannelError::Empty),
+            (fifth, b"\x05x", ChannelError::Unknown(5)),
+            (fifth, b"\xff", ChannelError::Close(0)),
+            (fifth, b"\xff\x09", ChannelError::Unknown(9)),
+            (fourth, b"\xff\x00", ChannelError::Unknown(255)),
+            (text, b"0?", ChannelError::Base64),
         ];
-        for (bytes, expected) in cases {
-            assert_eq!(Message::read(Bytes::from_static(bytes)), Err(expected));
+        for (dialect, bytes, expected) in cases {
+            assert_eq!(Message::read(dialect, Bytes::from_static(bytes)), Err(expected));
         }
     }
 }

@@ -164,6 +164,7 @@ messages! {
         #[prost(string, tag = "2")] sandbox: String,
         #[prost(message, optional, tag = "3")] metadata: Option<ContainerMetadata>,
         #[prost(int32, tag = "6")] state: i32,
+        #[prost(int64, tag = "7")] created_at: i64,
         #[prost(btree_map = "string, string", tag = "8")] labels: BTreeMap<String, String>,
         #[prost(btree_map = "string, string", tag = "9")] annotations: BTreeMap<String, String>,
     }
@@ -251,6 +252,38 @@ messages! {
         #[prost(int32, repeated, tag = "2")] ports: Vec<i32>,
     }
     Url { #[prost(string, tag = "1")] url: String, }
+    ListStats {}
+    UInt64Value { #[prost(uint64, tag = "1")] value: u64, }
+    CpuUsage {
+        #[prost(int64, tag = "1")] timestamp: i64,
+        #[prost(message, optional, tag = "2")] core_nanoseconds: Option<UInt64Value>,
+        #[prost(message, optional, tag = "3")] nano_cores: Option<UInt64Value>,
+    }
+    MemoryUsage {
+        #[prost(int64, tag = "1")] timestamp: i64,
+        #[prost(message, optional, tag = "2")] working_set: Option<UInt64Value>,
+        #[prost(message, optional, tag = "3")] available: Option<UInt64Value>,
+        #[prost(message, optional, tag = "4")] usage: Option<UInt64Value>,
+        #[prost(message, optional, tag = "5")] rss: Option<UInt64Value>,
+        #[prost(message, optional, tag = "6")] page_faults: Option<UInt64Value>,
+        #[prost(message, optional, tag = "7")] major_page_faults: Option<UInt64Value>,
+    }
+    DiskUsage {
+        #[prost(int64, tag = "1")] timestamp: i64,
+        #[prost(message, optional, tag = "3")] used: Option<UInt64Value>,
+        #[prost(message, optional, tag = "4")] inodes_used: Option<UInt64Value>,
+    }
+    StatsOf {
+        #[prost(string, tag = "1")] id: String,
+        #[prost(btree_map = "string, string", tag = "3")] labels: BTreeMap<String, String>,
+    }
+    ContainerStats {
+        #[prost(message, optional, tag = "1")] of: Option<StatsOf>,
+        #[prost(message, optional, tag = "2")] cpu: Option<CpuUsage>,
+        #[prost(message, optional, tag = "3")] memory: Option<MemoryUsage>,
+        #[prost(message, optional, tag = "4")] disk: Option<DiskUsage>,
+    }
+    AllStats { #[prost(message, repeated, tag = "1")] items: Vec<ContainerStats>, }
 }
 
 /// A container's state that is running.

@@ -214,6 +214,13 @@ impl Cri {
         Ok(answer.url)
     }
 
+    /// What every running container uses.
+    pub(crate) async fn stats(&self) -> Result<Vec<m::ContainerStats>, CriError> {
+        let method = "/runtime.v1.RuntimeService/ListContainerStats";
+        let answer: m::AllStats = self.call(method, m::ListStats {}, USUAL).await?;
+        Ok(answer.items)
+    }
+
     /// An image that is here.
     pub(crate) async fn image(&self, name: &str) -> Result<Option<m::Image>, CriError> {
         let ask = m::ImageRequest { image: Some(m::ImageSpec { image: name.to_owned() }) };

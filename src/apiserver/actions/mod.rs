@@ -6,7 +6,6 @@ pub mod eviction;
 pub mod review;
 pub mod scale;
 pub mod token;
-mod tunnel;
 
 use api::apply::{self, OneVersion, Reset};
 use api::decode::Expected;

@@ -9,6 +9,7 @@ pub mod gzip;
 pub mod query;
 pub mod serve;
 pub mod tls;
+pub mod websocket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

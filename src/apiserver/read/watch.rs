@@ -20,7 +20,7 @@ use crate::cache::{Change, Entry, Event, Shelf, Watched};
 use crate::exchange::{Exchange, Scope};
 use crate::http::accept::Form;
 use crate::http::{Body, BodyError, Response};
-use crate::limits::WatchPermit;
+use crate::limits::Permit;
 use crate::options::{At, ListOptions};
 use crate::refusal::Result;
 use crate::respond;
@@ -109,7 +109,7 @@ struct Watcher {
     seen: Revision,
     shutdown: Shutdown,
     failure: Option<Box<Status>>,
-    _permit: WatchPermit,
+    _permit: Permit,
 }
 
 impl Watcher {
