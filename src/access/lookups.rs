@@ -32,6 +32,8 @@ pub enum What {
     VolumeAttachment,
     /// `storage.k8s.io/v1` CSIDriver
     CsiDriver,
+    /// `node.k8s.io/v1` RuntimeClass
+    RuntimeClass,
 }
 
 /// Other objects as they are now. A server answers from its cache, which must not be

@@ -224,7 +224,7 @@ pub(crate) fn container(context: &Context, parts: &Parts<'_>) -> Result<m::Conta
         command: expanded("command"),
         args: expanded("args"),
         working_dir: meta::str_at(spec, "workingDir").to_owned(),
-        mounts: mounts(context, parts, &words)?,
+        mounts: mounts(context, parts, &words, &variables)?,
         envs: variables.into_iter().map(|(key, value)| m::KeyValue { key, value }).collect(),
         labels: labels(pod, Some(name)),
         annotations,
@@ -251,7 +251,12 @@ fn termination_file(context: &Context, parts: &Parts<'_>) -> std::io::Result<Pat
     Ok(file)
 }
 
-fn mounts(context: &Context, parts: &Parts<'_>, words: &Path) -> Result<Vec<m::Mount>, NoContainer> {
+fn mounts(
+    context: &Context,
+    parts: &Parts<'_>,
+    words: &Path,
+    variables: &[(String, String)],
+) -> Result<Vec<m::Mount>, NoContainer> {
     let spec = parts.spec;
     let mut mounts = Vec::new();
     for mount in meta::list_at(spec, "volumeMounts") {
@@ -259,10 +264,11 @@ fn mounts(context: &Context, parts: &Parts<'_>, words: &Path) -> Result<Vec<m::M
         let Some(volume) = parts.volumes.get(name) else {
             return Err(NoContainer(format!("volume \"{name}\" is not there")));
         };
-        let host_path = match meta::str_at(mount, "subPath") {
-            "" => volume.clone(),
-            below => sub_path(volume, below)?,
+        let below = match meta::str_at(mount, "subPathExpr") {
+            "" => meta::str_at(mount, "subPath").to_owned(),
+            text => expanded_path(text, variables)?,
         };
+        let host_path = if below.is_empty() { volume.clone() } else { sub_path(volume, &below)? };
         mounts.push(m::Mount {
             container_path: meta::str_at(mount, "mountPath").to_owned(),
             host_path: host_path.display().to_string(),
@@ -283,6 +289,25 @@ fn mounts(context: &Context, parts: &Parts<'_>, words: &Path) -> Result<Vec<m::M
     let path = Some(meta::str_at(spec, "terminationMessagePath")).filter(|path| !path.is_empty());
     mounts.push(mount_file(path.unwrap_or("/dev/termination-log"), words));
     Ok(mounts)
+}
+
+/// A path whose variables must all be known, and which must stay below its volume.
+fn expanded_path(text: &str, variables: &[(String, String)]) -> Result<String, NoContainer> {
+    let path = env::expand(text, variables);
+    // What is not known stays as it was written.
+    let unknown = text.split("$(").skip(1).filter_map(|part| Some(part.split_once(')')?.0));
+    for name in unknown {
+        if !variables.iter().any(|(known, _)| known == name) {
+            return Err(NoContainer(format!("missing value for {name:?}")));
+        }
+    }
+    if path.starts_with('/') {
+        return Err(NoContainer(format!("error SubPath `{path}` must not be an absolute path")));
+    }
+    if path.split('/').any(|part| part == "..") {
+        return Err(NoContainer(format!("unable to provision SubPath `{path}`: must not contain '..'")));
+    }
+    Ok(path)
 }
 
 fn mount_file(inside: &str, outside: &Path) -> m::Mount {
@@ -448,6 +473,16 @@ fn non_root(pod: &Value, spec: &Value, user: Option<i64>, image: &m::Image) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_of_variables_stays_below_its_volume() {
+        let known = [("POD".to_owned(), "web-0".to_owned()), ("ROOT".to_owned(), "/tmp".to_owned())];
+        let said = |text: &str| expanded_path(text, &known).map_err(|error| error.0);
+        assert_eq!(said("logs/$(POD)"), Ok("logs/web-0".to_owned()));
+        assert_eq!(said("$(NONE)"), Err("missing value for \"NONE\"".to_owned()));
+        assert!(said("$(ROOT)").unwrap_err().contains("must not be an absolute path"));
+        assert!(said("../$(POD)").unwrap_err().contains("must not contain '..'"));
+    }
 
     #[test]
     fn a_path_below_a_volume_never_leads_out_of_it() {

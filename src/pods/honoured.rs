@@ -122,6 +122,7 @@ const OF_CONTAINERS: &[&str] = &[
     "volumeMounts[].name",
     "volumeMounts[].readOnly",
     "volumeMounts[].subPath",
+    "volumeMounts[].subPathExpr",
     "volumeMounts[].mountPropagation",
     "workingDir",
 ];

@@ -9,6 +9,7 @@ mod escalation;
 mod namespaces;
 mod node;
 mod priority;
+mod runtime_class;
 mod secrets;
 mod service_account;
 mod taints;
@@ -108,6 +109,7 @@ pub const ROWS: &[Row] = &[
     row("TaintNodesByCondition", Some(taints::admit), None),
     row("Priority", Some(priority::admit), Some(priority::validate)),
     row("DefaultTolerationSeconds", Some(tolerations::admit), None),
+    row("RuntimeClass", Some(runtime_class::admit), None),
     row("CertificateApproval", None, Some(certificates::approval)),
     row("CertificateSigning", None, Some(certificates::signing)),
     row("CertificateSubjectRestriction", None, Some(certificates::subject)),

@@ -312,6 +312,44 @@ fn a_priority_is_the_class_s_and_no_other() {
 }
 
 #[test]
+fn a_runtime_class_must_be_there_and_gives_its_overhead_and_place() {
+    let mut all = objects();
+    let scheduling = json!({"nodeSelector": {"fast": "yes"}, "tolerations": [{"key": "k"}]});
+    let overhead = json!({"podFixed": {"cpu": "10m"}});
+    all.put(
+        What::RuntimeClass,
+        json!({"metadata": {"name": "kata"}, "handler": "h", "overhead": overhead, "scheduling": scheduling}),
+    );
+    let ask = |spec: Value| {
+        let mut asked = pod();
+        for (key, value) in spec.as_object().unwrap() {
+            asked["spec"][key] = value.clone();
+        }
+        Case::default().words(&asked, &all)
+    };
+    let given = ask(json!({"runtimeClassName": "kata"})).unwrap();
+    assert_eq!(
+        (&given["spec"]["overhead"]["cpu"], &given["spec"]["nodeSelector"]["fast"]),
+        (&json!("10m"), &json!("yes"))
+    );
+    for (spec, why) in [
+        (json!({"runtimeClassName": "none"}), "pod rejected: RuntimeClass \"none\" not found"),
+        (json!({"overhead": {"cpu": "1"}}), "Pod Overhead set without corresponding RuntimeClass"),
+        (
+            json!({"runtimeClassName": "kata", "overhead": {"cpu": "1"}}),
+            "doesn't match RuntimeClass's defined Overhead",
+        ),
+        (
+            json!({"runtimeClassName": "kata", "nodeSelector": {"fast": "no"}}),
+            "pod.spec.nodeSelector[fast] = no",
+        ),
+    ] {
+        let told = ask(spec).unwrap_err();
+        assert!(told.contains(why), "{told}");
+    }
+}
+
+#[test]
 fn an_update_keeps_the_priority_that_a_client_leaves_out() {
     let old = json!({"metadata": {"name": "web"}, "spec": {"priority": 9, "preemptionPolicy": "Never"}});
     let case = Case { operation: Operation::Update, name: "web", old: Some(old), ..Case::default() };

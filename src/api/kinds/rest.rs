@@ -31,7 +31,6 @@ pub(super) const INERT: &[(&str, &str)] = &[
     ("networking.k8s.io", "IngressClass"),
     ("networking.k8s.io", "NetworkPolicy"),
     ("networking.k8s.io", "ServiceCIDR"),
-    ("node.k8s.io", "RuntimeClass"),
     ("resource.k8s.io", "DeviceClass"),
     ("resource.k8s.io", "DeviceTaintRule"),
     ("resource.k8s.io", "ResourceClaim"),

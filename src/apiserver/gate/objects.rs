@@ -24,6 +24,7 @@ fn key(what: What) -> &'static str {
         What::ResourceClaim => "resourceclaims",
         What::VolumeAttachment => "volumeattachments",
         What::CsiDriver => "csidrivers",
+        What::RuntimeClass => "runtimeclasses",
     }
 }
 
