@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::cron::cron;
-use crate::kinds::testing::{cells, changed, created, updated, warned};
+use crate::kinds::testing::{cells, changed, created, updated};
 
 /// A job's spec with these fields.
 fn spec_of(fields: &Value) -> Value {
