@@ -42,6 +42,9 @@ pub struct Endpoints {
     endpoints: Projection<Arc<Value>>,
 }
 
+/// Of one set of ports: entries by address, and whether they are ready.
+type Addresses = BTreeMap<String, (bool, Value)>;
+
 /// What a sync starts from.
 #[derive(Debug)]
 pub struct Facts {
@@ -134,7 +137,7 @@ fn list(value: &Value) -> Vec<Value> {
 
 /// The Endpoints of a Service, from its slices: subsets by ports, addresses in order.
 fn written(place: &Place, service: &Value, slices: &[&Arc<Value>]) -> Value {
-    let mut subsets: BTreeMap<String, (Value, BTreeMap<String, (bool, Value)>)> = BTreeMap::new();
+    let mut subsets: BTreeMap<String, (Value, Addresses)> = BTreeMap::new();
     for slice in slices.iter().filter(|slice| slice["addressType"] == "IPv4") {
         let mut ports = list(&slice["ports"]);
         ports.sort_by_key(|port| {
@@ -241,9 +244,9 @@ fn mirror(own: &Value, there: &[&Arc<Value>]) -> Vec<Action> {
                 && list(&one["ports"]) == list(&slice["ports"])
                 && one["metadata"]["labels"] == slice["metadata"]["labels"]
         };
-        if let Some(at) = old.iter().position(|one| same(&one)) {
+        if let Some(at) = old.iter().position(same) {
             old.remove(at);
-        } else if let Some(at) = old.iter().position(|one| fits(&one)) {
+        } else if let Some(at) = old.iter().position(fits) {
             let mut new = (**old.remove(at)).clone();
             for field in ["endpoints", "ports"] {
                 new[field] = slice[field].clone();

@@ -52,7 +52,7 @@ pub async fn charge(server: &Server, scope: &Scope, object: &Value, dry_run: boo
             continue;
         }
         let hard: Vec<&str> =
-            quota["spec"]["hard"].as_object().into_iter().flatten().map(|(name, _)| &**name).collect();
+            quota["status"]["hard"].as_object().into_iter().flatten().map(|(name, _)| &**name).collect();
         if (group, plural) == ("", "pods") {
             let unsaid = usage::unsaid(object, &hard);
             if !unsaid.is_empty() {
@@ -85,11 +85,12 @@ pub async fn charge(server: &Server, scope: &Scope, object: &Value, dry_run: boo
 /// A quota with an object taken in, or why it does not fit.
 fn charged(quota: &Value, delta: &Usage) -> std::result::Result<Value, String> {
     let name = meta::name(quota);
-    let (spec, status) = (&quota["spec"]["hard"], &quota["status"]);
+    // What its controller has not counted yet does not bind: as upstream.
+    let status = &quota["status"];
     let ours: Vec<(&String, &Quantity)> =
-        delta.iter().filter(|(name, _)| spec.get(name.as_str()).is_some()).collect();
+        delta.iter().filter(|(name, _)| status["hard"].get(name.as_str()).is_some()).collect();
     let unknown: Vec<&str> =
-        ours.iter().map(|(name, _)| &***name).filter(|name| status["hard"].get(name).is_none()).collect();
+        ours.iter().map(|(name, _)| &***name).filter(|name| status["used"].get(name).is_none()).collect();
     if !unknown.is_empty() {
         return Err(format!("status unknown for quota: {name}, resources: {}", unknown.join(",")));
     }
@@ -145,10 +146,12 @@ mod tests {
             "exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=2"
         );
         let mut fresh = quota("0");
-        fresh["status"] = Value::Null;
+        fresh["status"]["used"] = Value::Null;
         assert_eq!(
             charged(&fresh, &delta).unwrap_err(),
             "status unknown for quota: q, resources: pods,requests.cpu"
         );
+        fresh["status"] = Value::Null;
+        assert!(charged(&fresh, &delta).is_ok(), "one that was never counted binds nobody");
     }
 }

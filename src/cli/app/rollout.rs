@@ -117,8 +117,8 @@ impl<'a> Seen<'a> {
 
     fn newest_set(&self) -> Option<&'a Value> {
         let revision = &self.workload["metadata"]["annotations"][REVISION];
-        let own = self.sets.iter().filter(|set| owned_by(set, &self.workload["metadata"]["uid"]));
-        own.filter(|set| !revision.is_null() && &set["metadata"]["annotations"][REVISION] == revision).next()
+        let mut own = self.sets.iter().filter(|set| owned_by(set, &self.workload["metadata"]["uid"]));
+        own.find(|set| !revision.is_null() && &set["metadata"]["annotations"][REVISION] == revision)
     }
 
     /// The first trouble of its pods, those that are final before others.
