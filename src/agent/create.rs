@@ -68,6 +68,7 @@ pub(crate) fn sandbox(context: &Context, pod: &Value, attempt: u32) -> m::Sandbo
             cgroup_parent: cgroup(context, pod),
             security: Some(m::SandboxSecurity {
                 namespaces: Some(namespaces(pod)),
+                selinux: selinux(&security["seLinuxOptions"]),
                 run_as_user: None,
                 run_as_group: None,
                 supplemental_groups: groups(security),
@@ -430,6 +431,7 @@ fn security(pod: &Value, spec: &Value, image: &m::Image) -> Result<m::ContainerS
         capabilities: Some(m::Capabilities { add: list("add"), drop: list("drop") }),
         privileged,
         namespaces: Some(namespaces(pod)),
+        selinux: selinux(&either("seLinuxOptions")),
         run_as_user: user.or(image.uid.as_ref().map(|uid| uid.value)).map(|value| m::Int64Value { value }),
         run_as_group: group.map(|value| m::Int64Value { value }),
         run_as_username: if user.is_none() { image.username.clone() } else { String::new() },
@@ -442,6 +444,18 @@ fn security(pod: &Value, spec: &Value, image: &m::Image) -> Result<m::ContainerS
             kind,
             localhost_ref: meta::str_at(&profile, "localhostProfile").to_owned(),
         }),
+    })
+}
+
+/// SELinux's labels; a runtime on a machine without SELinux leaves them out, as upstream.
+fn selinux(options: &Value) -> Option<m::SelinuxOption> {
+    options.as_object().filter(|options| !options.is_empty())?;
+    let text = |field: &str| meta::str_at(options, field).to_owned();
+    Some(m::SelinuxOption {
+        user: text("user"),
+        role: text("role"),
+        kind: text("type"),
+        level: text("level"),
     })
 }
 

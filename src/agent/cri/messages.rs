@@ -47,8 +47,15 @@ messages! {
         #[prost(int32, tag = "1")] kind: i32,
         #[prost(string, tag = "2")] localhost_ref: String,
     }
+    SelinuxOption {
+        #[prost(string, tag = "1")] user: String,
+        #[prost(string, tag = "2")] role: String,
+        #[prost(string, tag = "3")] kind: String,
+        #[prost(string, tag = "4")] level: String,
+    }
     SandboxSecurity {
         #[prost(message, optional, tag = "1")] namespaces: Option<NamespaceOption>,
+        #[prost(message, optional, tag = "2")] selinux: Option<SelinuxOption>,
         #[prost(message, optional, tag = "3")] run_as_user: Option<Int64Value>,
         #[prost(message, optional, tag = "8")] run_as_group: Option<Int64Value>,
         #[prost(int64, repeated, tag = "5")] supplemental_groups: Vec<i64>,
@@ -118,6 +125,7 @@ messages! {
         #[prost(message, optional, tag = "1")] capabilities: Option<Capabilities>,
         #[prost(bool, tag = "2")] privileged: bool,
         #[prost(message, optional, tag = "3")] namespaces: Option<NamespaceOption>,
+        #[prost(message, optional, tag = "4")] selinux: Option<SelinuxOption>,
         #[prost(message, optional, tag = "5")] run_as_user: Option<Int64Value>,
         #[prost(message, optional, tag = "12")] run_as_group: Option<Int64Value>,
         #[prost(string, tag = "6")] run_as_username: String,

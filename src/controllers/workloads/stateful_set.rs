@@ -150,7 +150,10 @@ fn decide(
         if parallel {
             decision.remove.extend(leaving);
         } else if surplus.iter().all(|pod| !pod.deleting) {
-            decision.remove.extend(leaving.take(1));
+            // One that is not well holds back those before it, unless it is the first of them.
+            let sick = there.iter().map(|(_, pod)| pod).find(|pod| !well(pod));
+            let may_go = |pod: &PodState| well(pod) || sick.is_some_and(|first| first.uid == pod.uid);
+            decision.remove.extend(leaving.take(1).filter(may_go));
         }
     }
     let strategy = &set["spec"]["updateStrategy"];
@@ -311,6 +314,15 @@ mod tests {
         );
         assert_eq!(said(&plain, at(&[0, 1, 2, 3, 4])), (vec![], strings(&["db-4"])));
         assert_eq!(said(&set("1", json!({"ordinals": {"start": 5}, "replicas": 1})), vec![]).0, ["db-5"]);
+        let none = set("1", json!({"replicas": 0}));
+        let (well, sick) = (|at| pod(&plain, at, true), |at| pod(&plain, at, false));
+        assert_eq!(
+            said(&none, vec![sick(0), sick(1)]),
+            (vec![], vec![]),
+            "not while more than one is not well"
+        );
+        assert_eq!(said(&none, vec![sick(0), well(1)]), (vec![], strings(&["db-1"])));
+        assert_eq!(said(&none, vec![sick(0)]), (vec![], strings(&["db-0"])));
         let new = set("2", json!({}));
         assert_eq!(said(&new, at(&[0, 1, 2])), (vec![], strings(&["db-2"])));
         let half = vec![pod(&plain, 0, true), pod(&plain, 1, true), pod(&new, 2, false)];
