@@ -104,6 +104,8 @@ impl PodState {
 struct Unseen {
     made: BTreeSet<Arc<str>>,
     removed: BTreeSet<Arc<str>>,
+    /// Pods that were let go: they still come with the finalizer that was taken away.
+    released: BTreeSet<Arc<str>>,
     /// Pods that are being made: their watch may be faster than the reply.
     under_way: usize,
     /// Pods that were seen while others were under way.
@@ -111,6 +113,10 @@ struct Unseen {
 }
 
 impl Unseen {
+    fn is_settled(&self) -> bool {
+        self.made.is_empty() && self.removed.is_empty() && self.released.is_empty()
+    }
+
     fn made(&mut self, uid: Option<&str>) {
         self.under_way = self.under_way.saturating_sub(1);
         if let Some(uid) = uid.filter(|uid| !self.seen.contains(*uid)) {
@@ -148,7 +154,7 @@ impl Owned {
             }
             Change::Put(pod) => self.put(PodState::read(&pod)),
             Change::Gone(pod) => {
-                let state = PodState::read(&pod);
+                let state = PodState { finalizers: Vec::new(), ..PodState::read(&pod) };
                 self.seen(&state, true);
                 self.forget(&state.place);
                 vec![state]
@@ -183,13 +189,16 @@ impl Owned {
             if removed {
                 unseen.removed.remove(&state.uid);
             }
+            if state.finalizers.is_empty() {
+                unseen.released.remove(&state.uid);
+            }
         }
     }
 
     /// The pods of an owner; none while writes of ours are not seen.
     pub(crate) fn of(&self, owner: &str) -> Option<Vec<PodState>> {
         let expected = lock(&self.expected);
-        if expected.get(owner).is_some_and(|unseen| !(unseen.made.is_empty() && unseen.removed.is_empty())) {
+        if expected.get(owner).is_some_and(|unseen| !unseen.is_settled()) {
             return None;
         }
         let places = self.by_owner.get(owner).into_iter().flatten();
@@ -321,6 +330,26 @@ impl Writer {
         }
     }
 
+    /// Takes finalizers away, all but `rest`; until that has come by nothing is decided, lest what
+    /// the pod stands for is counted twice.
+    pub(crate) async fn release(
+        &self,
+        api: &dyn Api,
+        pod: &PodState,
+        rest: &[&String],
+    ) -> Result<(), ApiError> {
+        if rest.is_empty() {
+            self.expect(|unseen| unseen.released.extend([Arc::clone(&pod.uid)]));
+        }
+        let patch = json!({"metadata": {"uid": &*pod.uid, "finalizers": rest}});
+        let write = Write::Merge { place: pod.place.clone(), subresource: None, patch };
+        let done = client::found(api.write(&known("", "v1", "pods", "Pod"), write).await);
+        if !matches!(done, Ok(Some(_))) {
+            self.expect(|unseen| unseen.released.retain(|uid| *uid != pod.uid));
+        }
+        done.map(drop)
+    }
+
     /// Sets or clears who controls a pod.
     pub(crate) async fn claim(&self, api: &dyn Api, pod: &PodState, ours: bool) -> Result<(), ApiError> {
         let references = if ours { json!([controller_reference(&self.owner)]) } else { Value::Null };
@@ -339,4 +368,27 @@ pub(crate) fn controller_reference(owner: &Value) -> Value {
         "apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": owner["metadata"]["name"],
         "uid": owner["metadata"]["uid"], "controller": true, "blockOwnerDeletion": true,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::World;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_that_was_let_go_decides_nothing_until_it_comes_by_without_its_finalizer() {
+        let world = World::new();
+        let pod = json!({"metadata": {"name": "p", "namespace": "n", "uid": "p", "finalizers": ["f"],
+            "ownerReferences": [{"uid": "u", "controller": true}]}});
+        let pod = world.add("pods", pod);
+        let mut owned = Owned::default();
+        let state = owned.observe(Change::Listed(vec![pod])).remove(0);
+        let owner = json!({"metadata": {"name": "j", "namespace": "n", "uid": "u"}});
+        let writer = owned.writer(&owner, Teller { component: "test" });
+        writer.release(&*world, &state, &[]).await.unwrap();
+        assert_eq!(owned.of("u"), None, "what it stands for is in the status already");
+        let now = world.find("pods", &Place::within("n", "p")).unwrap();
+        owned.observe(Change::Put(now));
+        assert_eq!(owned.of("u").map(|pods| pods.len()), Some(1));
+    }
 }

@@ -288,10 +288,14 @@ fn job_of(pod: &PodState) -> Option<Place> {
     Some(Place { namespace: pod.place.namespace.clone(), name: pod.labels[JOB_NAME].as_str()?.into() })
 }
 
+/// A pod's finalizers that are not ours.
+fn others(pod: &PodState) -> Vec<&String> {
+    pod.finalizers.iter().filter(|one| *one != TRACKING).collect()
+}
+
 /// Takes the finalizer away: what it held the pod for is written, or nobody is there to write it.
 async fn release(api: &dyn Api, pod: &PodState) -> Result<(), ApiError> {
-    let rest: Vec<&String> = pod.finalizers.iter().filter(|one| *one != TRACKING).collect();
-    let patch = json!({"metadata": {"uid": &*pod.uid, "finalizers": rest}});
+    let patch = json!({"metadata": {"uid": &*pod.uid, "finalizers": others(pod)}});
     let write = Write::Merge { place: pod.place.clone(), subresource: None, patch };
     client::found(api.write(&known("", "v1", "pods", "Pod"), write).await)?;
     Ok(())
@@ -401,7 +405,7 @@ impl Controller for Jobs {
         }
         // Only what is in the status may be forgotten.
         for pod in &decision.release {
-            release(&*api, pod).await?;
+            writer.release(&*api, pod, &others(pod)).await?;
         }
         writer.make(&*api, decision.make, now).await?;
         Ok(decision.again.map_or(Next::Wait, Next::After))
